@@ -1,0 +1,13 @@
+"""A module definition as data: `load_schema` reads what a server answers, `dump_schema` writes it.
+
+What a definition says is in `model` and `definitions`; how it is written, in `v9`, `v10` and `types_json`.
+"""
+
+from __future__ import annotations
+
+from .definitions import Column, Function, Index, Param, Table
+from .dump import dump_schema
+from .load import load_schema
+from .model import Schema
+
+__all__ = ["Column", "Function", "Index", "Param", "Schema", "Table", "dump_schema", "load_schema"]
