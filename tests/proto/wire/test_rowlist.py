@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacetimedb_proto.errors import DecodeError
+from spacetimedb_proto.wire.rowlist import RowList
+
+
+@given(
+    st.lists(st.binary(max_size=6)) | st.integers(0, 5).flatmap(lambda n: st.lists(st.binary(min_size=n, max_size=n)))
+)
+def test_rows_come_back_in_order(rows: list[bytes]) -> None:
+    made = RowList.of(rows)
+    assert made.rows() == list(made) == rows
+    assert len(made) == len(rows)
+    assert made.shortest() == min(map(len, rows), default=0)
+    assert made == RowList(b"".join(rows), offsets=[sum(map(len, rows[:n])) for n in range(len(rows))])
+
+
+def test_rows_of_one_size_are_cut_in_chunks() -> None:
+    rows = [n.to_bytes(3, "little") for n in range(1025)]
+    made = RowList.of(rows)
+    assert (made.row_size, made.offsets) == (3, ())
+    assert made.rows() == rows
+    assert made == RowList.checked(b"".join(rows), 3)
+
+
+def test_rows_without_bytes_keep_their_number() -> None:
+    made = RowList.of([b"", b"", b""])
+    assert (made.row_size, tuple(made.offsets), made.rows()) == (0, (0, 0, 0), [b"", b"", b""])
+
+
+def test_rows_too_long_for_the_hint_have_offsets() -> None:
+    assert RowList.of([bytes(65535)]).row_size == 65535
+    assert tuple(RowList.of([bytes(65536)]).offsets) == (0,)
+
+
+def test_repr_shows_no_row() -> None:
+    assert repr(RowList.of([b"secret"])) == "<RowList of 1 rows, 6 bytes>"
+    assert RowList.of([b"a"]) != b"a"
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "offsets"),
+    [
+        (b"12345", 2, ()),
+        (b"1", 0, ()),
+        (b"12", 0, (1,)),
+        (b"12", 0, (0, 3)),
+        (b"12", 0, (0, 2, 1)),
+    ],
+)
+def test_lists_that_cannot_be_cut(data: bytes, size: int, offsets: tuple[int, ...]) -> None:
+    with pytest.raises(DecodeError, match="^row list: "):
+        RowList(data, row_size=size, offsets=offsets)
