@@ -1,0 +1,7 @@
+"""Tables, indexes, reference counts and changes: what the server's messages add up to."""
+
+from .cache import Cache, Deltas
+from .changes import Change, Changes, Deleted, Inserted, TableChange, Updated
+from .table import TableCache
+
+__all__ = ["Cache", "Change", "Changes", "Deleted", "Deltas", "Inserted", "TableCache", "TableChange", "Updated"]

@@ -1,0 +1,98 @@
+"""The rows that a connection's query sets hold, table by table, and the one place where a message changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from ..schema.model import Schema
+from ..wire.messages import EventTableRows, QueryRows, TableUpdate
+from .changes import Changes
+from .table import Delta, TableCache
+
+__all__ = ["Cache", "Deltas"]
+
+
+class Deltas:
+    """What one message says about each table, collected before anything is checked or changed.
+
+    All lists of all query sets come together first: a row that moves between two queries, or a new version of it that
+    another query delivers, must meet its counterpart (protocol reference, trap 35).
+    """
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Delta] = {}
+
+    def _of(self, table: str) -> Delta:
+        return self.tables.setdefault(table, Delta())
+
+    def insert(self, query_set: int, rows: QueryRows) -> None:
+        """Add the rows of a snapshot."""
+        for part in rows.tables:
+            self._of(part.table).inserts.append((query_set, part.rows))
+
+    def delete(self, query_set: int, rows: QueryRows) -> None:
+        """Take away rows that a query set gives up."""
+        for part in rows.tables:
+            self._of(part.table).deletes.append((query_set, part.rows))
+
+    def drop(self, query_set: int, tables: Iterable[str]) -> None:
+        """Take away whatever else a query set holds in any table."""
+        for table in tables:
+            self._of(table).dropped.append(query_set)
+
+    def update(self, query_set: int, tables: Iterable[TableUpdate]) -> None:
+        """Add what a transaction changed for one query set."""
+        for table in tables:
+            delta = self._of(table.table_name)
+            for part in table.rows:
+                if isinstance(part, EventTableRows):
+                    delta.events.append(part.events)
+                else:
+                    delta.inserts.append((query_set, part.inserts))
+                    delta.deletes.append((query_set, part.deletes))
+
+
+class Cache(Mapping[str, TableCache]):
+    """All tables and views of a module by name, empty ones included."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._tables: dict[str, TableCache] = {}
+
+    def table(self, name: str) -> TableCache:
+        """The cached rows of a table or view.
+
+        Raises:
+            KeyError: The schema knows no such table.
+        """
+        found = self._tables.get(name)
+        if found is None:
+            found = TableCache(self._schema.tables[name], self._schema.row_codec(name))
+            self._tables[name] = found
+        return found
+
+    __getitem__ = table
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schema.tables)
+
+    def __len__(self) -> int:
+        return len(self._schema.tables)
+
+    def touched(self) -> list[str]:
+        """Names of the tables that any message or reader has asked for: the only ones that can hold rows."""
+        return list(self._tables)
+
+    def apply(self, deltas: Deltas) -> Changes:
+        """Apply one message, wholly or not at all.
+
+        Rows of tables that the schema does not know are left out and named in the result, so that a table added to a
+        running module does not end the sessions of older clients.
+
+        Raises:
+            RemoteProtocolError: A part of the message contradicts what is there; nothing has changed.
+        """
+        known = {name: delta for name, delta in deltas.tables.items() if name in self._schema.tables}
+        plans = [(self.table(name), self.table(name).plan(delta)) for name, delta in known.items()]
+        changes = {table.table.name: table.commit(plan) for table, plan in plans}
+        return Changes(changes, tuple(name for name in deltas.tables if name not in known))

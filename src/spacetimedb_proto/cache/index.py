@@ -1,0 +1,98 @@
+"""An index over the rows of one table: from the values of some columns to the rows that have them.
+
+Keys are the column values as Python sees them, so a lookup costs one dict access. Float keys follow the server:
+`-0.0` equals `0.0`, and NaN never equals itself, not even in the row it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+from ..bsatn.codec import Codec
+
+__all__ = ["NAN", "Index", "KeyReader", "key_reader"]
+
+KeyReader: TypeAlias = Callable[[bytes], Hashable]
+
+NAN: Final = object()
+"""Stands for NaN in keys. No value equals it, and unlike NaN itself it is found again when its row leaves."""
+
+
+def key_reader(codec: Codec, columns: tuple[int, ...]) -> KeyReader:
+    """Make the function that reads the key of these columns out of a row's bytes: one value, or a tuple of several."""
+    readers = [_column_reader(codec, column) for column in columns]
+    if len(readers) == 1:
+        return readers[0]
+    return lambda row: tuple([read(row) for read in readers])
+
+
+def _column_reader(codec: Codec, column: int) -> KeyReader:
+    read = codec.column_reader(column)
+    if not codec.column(column).is_float:
+        return read
+
+    def read_float(row: bytes) -> Hashable:
+        value = read(row)
+        return NAN if value != value else value  # noqa: PLR0124 - what only NaN is not equal to
+
+    return read_float
+
+
+class Index:
+    """Rows by key. A key with one row holds that row's bytes; only shared keys cost a container.
+
+    Attributes:
+        columns: Positions of the indexed columns.
+    """
+
+    __slots__ = ("_key_of", "_rows", "columns")
+
+    def __init__(self, codec: Codec, columns: tuple[int, ...]) -> None:
+        self.columns = columns
+        self._key_of = key_reader(codec, columns)
+        self._rows: dict[Hashable, bytes | dict[bytes, None]] = {}
+
+    def get(self, values: tuple[Any, ...]) -> Sequence[bytes]:
+        """The rows with these values, in the order they arrived. An unhashable value is in no index."""
+        try:
+            found = self._rows.get(values[0] if len(values) == 1 else values)
+        except TypeError:
+            return ()
+        if found is None:
+            return ()
+        return (found,) if isinstance(found, bytes) else tuple(found)
+
+    def keyed(self, rows: Iterable[bytes]) -> list[tuple[Hashable, bytes]]:
+        """Rows with their keys.
+
+        Raises:
+            DecodeError: A row is none of this table.
+        """
+        key_of = self._key_of
+        return [(key_of(row), row) for row in rows]
+
+    def add(self, keyed_rows: Iterable[tuple[Hashable, bytes]]) -> None:
+        """Add rows whose keys were read before, so that adding cannot fail half-way."""
+        rows = self._rows
+        for key, row in keyed_rows:
+            found = rows.setdefault(key, row)
+            if found is row:
+                continue
+            if isinstance(found, bytes):
+                if found == row:
+                    continue
+                rows[key] = found = {found: None}
+            found[row] = None
+
+    def remove(self, keyed_rows: Iterable[tuple[Hashable, bytes]]) -> None:
+        """Take rows out again; rows that are not there are nobody's concern."""
+        rows = self._rows
+        for key, row in keyed_rows:
+            found = rows.get(key)
+            if isinstance(found, dict):
+                found.pop(row, None)
+                if len(found) == 1:
+                    rows[key] = next(iter(found))
+            elif found == row:
+                del rows[key]
