@@ -1,0 +1,161 @@
+"""Calls under way: what was asked, how far it got, and how its answer reads.
+
+A call is known by its kind and request id together; the server only echoes ids, and answers out of order.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from .bsatn.codec import ParamsCodec
+from .errors import CallError, DecodeError, NotSent, OutcomeUnknown, QueryError, RemoteProtocolError
+from .events import Arguments
+from .schema.model import Schema
+from .states import CALL, CallInput, CallState, step
+from .wire.messages import CallProcedure, CallReducer, ClientMessage, OneOffQuery
+
+__all__ = ["Call", "CallKind", "Calls", "Encoded", "decode_arguments", "decode_returned", "encode_arguments"]
+
+Encoded: TypeAlias = bytes | str
+"""Arguments or a return value: BSATN, or JSON text where the protocol is v1.json."""
+
+
+class CallKind(enum.Enum):
+    """What a request id belongs to."""
+
+    REDUCER = "reducer"
+    PROCEDURE = "procedure"
+    QUERY = "query"
+
+
+_KINDS: Final = {
+    CallReducer: CallKind.REDUCER,
+    CallProcedure: CallKind.PROCEDURE,
+    OneOffQuery: CallKind.QUERY,
+}
+
+
+@attrs.define
+class Call:
+    """One call of a reducer or procedure, or one one-off query."""
+
+    kind: CallKind
+    request_id: int
+    name: str
+    args: Encoded = b""
+    state: CallState = CallState.QUEUED
+
+    def step(self, event: CallInput) -> None:
+        """Move on, as the table of legal transitions says."""
+        self.state = step(CALL, self.state, event, f"{self.kind.value} call {self.name!r} ({self.request_id})")
+
+    def lose(self) -> CallError | QueryError:
+        """End the call because the connection ended, and say what that means for it."""
+        self.step(CallInput.LOST)
+        if self.kind is CallKind.QUERY:
+            return QueryError("the connection ended before the query was answered")
+        if self.state is CallState.UNSENT:
+            return NotSent(f"{self.name}: the connection ended before the call was sent", function=self.name)
+        return OutcomeUnknown(
+            f"{self.name}: the connection ended before the answer; the call may have run", function=self.name
+        )
+
+
+class Calls:
+    """The calls of one connection that have no answer yet, in the order they were made."""
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[CallKind, int], Call] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: Call) -> None:
+        """Expect an answer to this call."""
+        self._calls[call.kind, call.request_id] = call
+
+    def taken(self, message: ClientMessage) -> None:
+        """A message left; if it is a call, the call counts as sent."""
+        kind = _KINDS.get(type(message))
+        if kind is not None:
+            self._calls[kind, message.request_id].step(CallInput.TAKEN)
+
+    def answered(self, kind: CallKind, request_id: int) -> Call:
+        """The call that an answer is about; there will be no other.
+
+        Raises:
+            RemoteProtocolError: No such call is under way.
+        """
+        call = self._calls.get((kind, request_id))
+        if call is None:
+            raise RemoteProtocolError(f"answer to {kind.value} call {request_id}, which is not under way")
+        call.step(CallInput.ANSWER)
+        del self._calls[kind, request_id]
+        return call
+
+    def find_reducer(self, request_id: int, name: str, args: Encoded) -> Call | None:
+        """The reducer call of that id, else the oldest one that looks the same."""
+        call = self._calls.get((CallKind.REDUCER, request_id))
+        alike = (c for c in self._calls.values() if (c.kind, c.name, c.args) == (CallKind.REDUCER, name, args))
+        return call or next(alike, None)
+
+    def lose_all(self) -> list[tuple[Call, CallError | QueryError]]:
+        """End every call because the connection ended, each with what that means for it."""
+        calls, self._calls = self._calls, {}
+        return [(call, call.lose()) for call in calls.values()]
+
+
+def encode_arguments(codec: ParamsCodec, args: Sequence[Any] | Mapping[str, Any], *, text: bool) -> Encoded:
+    """Check and encode a call's arguments.
+
+    Raises:
+        EncodeError: An argument does not fit; names the parameter, the expected type and the value.
+        TypeError: The wrong number of arguments, or unknown names.
+    """
+    return json.dumps(codec.to_json(args)) if text else codec.encode(args)
+
+
+def decode_arguments(schema: Schema, reducer: str, args: Encoded) -> Arguments:
+    """Read a reducer's arguments as they went over the wire.
+
+    Arguments that do not fit the schema, which a server may well report back to whoever sent them, come as they are.
+    """
+    function = schema.reducers.get(reducer)
+    if function is None:
+        return Arguments((args,), ("args",))
+    codec = schema.params_codec(function)
+    try:
+        values = codec.from_json(parse_json(args)) if isinstance(args, str) else codec.decode(args)
+    except DecodeError:
+        return Arguments((args,), ("args",))
+    return Arguments(values, codec.names)
+
+
+def decode_returned(schema: Schema, procedure: str, value: Encoded) -> object:
+    """Read a procedure's return value; an unknown procedure's comes as it is.
+
+    Raises:
+        DecodeError: It is no value of the declared type.
+    """
+    function = schema.procedures.get(procedure)
+    if function is None:
+        return value
+    codec = schema.return_codec(function)
+    return codec.from_json(parse_json(value)) if isinstance(value, str) else codec.decode_exact(value)
+
+
+def parse_json(text: str) -> object:
+    """Parse JSON text.
+
+    Raises:
+        DecodeError: It is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"expected JSON, got {text[:40]!r}: {error}") from error

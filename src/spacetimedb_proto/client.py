@@ -1,0 +1,303 @@
+"""`ClientSession`: the client at message level. Payloads and commands in, payloads and events out.
+
+It knows queries, calls and the cache. It does not know WebSocket frames (`websocket.py`), which protocol was negotiated
+(`wire/`), sockets, clocks or callbacks. One server message becomes one event, and the cache moves with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from .bsatn.values import ConnectionId, Identity
+from .cache import Cache
+from .calls import Call, CallKind, Encoded, encode_arguments
+from .errors import DecodeError, LocalProtocolError, RemoteProtocolError, SpacetimeDBError
+from .events import NEED_DATA, CallFailed, Disconnected, Event, NeedData
+from .limits import Limits
+from .query_sets import QuerySets
+from .receiver import SHARED, Receiver
+from .schema.model import Function, Schema
+from .states import CallInput
+from .wire import Protocol, messages
+from .wire import protocol as protocol_named
+
+__all__ = ["ClientSession"]
+
+MAX_REQUEST: Final = 32 * 1024 * 1024
+"""The server drops connections that send a larger message (protocol reference, 1.7)."""
+
+
+class ClientSession:
+    """One client's session over one connection.
+
+    Attributes:
+        limits: What an untrusted server may cost.
+    """
+
+    def __init__(self, schema: Schema, *, protocol: str = "v3.bsatn.spacetimedb", limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._protocol: Protocol = protocol_named(protocol, schema, self.limits)
+        self._received = Receiver(schema, shared_bag=self._protocol.shared_bag)
+        self._last_id = 0
+        self._outbox: list[messages.ClientMessage] = []
+        self._inbox: deque[bytes | str] = deque()
+        self._inbox_bytes = 0
+        self._reading: Iterator[messages.ServerMessage] = iter(())
+        self._final_events: deque[Event] = deque()
+        self._dead: SpacetimeDBError | None = None
+        self._lost: Disconnected | None = None
+
+    @property
+    def protocol_name(self) -> str:
+        """The WebSocket subprotocol in use."""
+        return self._protocol.name
+
+    @property
+    def schema(self) -> Schema:
+        """The module's definition, which rows and arguments are read by."""
+        return self._received.schema
+
+    @property
+    def cache(self) -> Cache:
+        """The rows of all live query sets. Readable also after the session is over."""
+        return self._received.cache
+
+    @property
+    def query_sets(self) -> QuerySets:
+        """The query sets that have not ended."""
+        return self._received.query_sets
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who the server says the client is; None before `Connected`."""
+        return self._received.identity
+
+    @property
+    def connection_id(self) -> ConnectionId | None:
+        """This connection's id; None before `Connected`."""
+        return self._received.connection_id
+
+    @property
+    def token(self) -> str | None:
+        """The token to come back with; None before `Connected`."""
+        return self._received.token
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def subscribe(self, queries: str | Sequence[str]) -> int:
+        """Ask for the rows of some queries, now and from now on.
+
+        Returns:
+            The query set's id, as events name it.
+
+        Raises:
+            LocalProtocolError: The session is over, or there is no query.
+        """
+        self._check_alive()
+        texts = [queries] if isinstance(queries, str) else [str(query) for query in queries]
+        if not texts:
+            raise LocalProtocolError("expected at least one query, got none")
+        query_set_id, request_id = self._next_id(), self._next_id()
+        self.query_sets.start(request_id, [(query_set_id, texts)])
+        self._outbox.append(messages.Subscribe(request_id, query_set_id, texts))
+        return query_set_id
+
+    def unsubscribe(self, query_set_id: int) -> None:
+        """End a query set; also one that the server has not answered yet.
+
+        Raises:
+            LocalProtocolError: There is no such set, or it is already leaving.
+        """
+        self._check_alive()
+        request_id = self._next_id()
+        self.query_sets.leave(request_id, query_set_id)
+        self._outbox.append(messages.Unsubscribe(request_id, query_set_id))
+
+    def call_reducer(self, name: str, args: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+        """Call a reducer; its `ReducerEvent` carries the returned request id.
+
+        Args:
+            name: Name in the server's schema.
+            args: Values in declared order, or by parameter name.
+
+        Raises:
+            EncodeError: An argument does not fit its parameter. Nothing is sent.
+            TypeError: The wrong number of arguments. Nothing is sent.
+            LocalProtocolError: The schema has no such reducer, or the session is over.
+        """
+        function = self._function(self.schema.reducers, "reducer", name)
+        encoded = encode_arguments(self.schema.params_codec(function), args, text=self._protocol.text)
+        call = self._start_call(CallKind.REDUCER, name, encoded)
+        self._outbox.append(messages.CallReducer(call.request_id, 0, name, encoded))
+        return call.request_id
+
+    def call_procedure(self, name: str, args: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+        """Call a procedure; its `ProcedureReturned` carries the returned request id. Otherwise as `call_reducer`."""
+        function = self._function(self.schema.procedures, "procedure", name)
+        encoded = encode_arguments(self.schema.params_codec(function), args, text=self._protocol.text)
+        call = self._start_call(CallKind.PROCEDURE, name, encoded)
+        self._outbox.append(messages.CallProcedure(call.request_id, 0, name, encoded))
+        return call.request_id
+
+    def query(self, sql: str) -> int:
+        """Ask for the rows of one query, once; its `QueryReturned` carries the returned request id."""
+        call = self._start_call(CallKind.QUERY, str(sql))
+        self._outbox.append(messages.OneOffQuery(call.request_id, str(sql)))
+        return call.request_id
+
+    def payloads_to_send(self) -> list[bytes | str]:
+        """Take what must go out, one WebSocket message each. From here on the calls in it count as sent."""
+        outbox, self._outbox = self._outbox, []
+        for message in outbox:
+            self._received.calls.taken(message)
+        return self._protocol.write_client(outbox) if outbox else []
+
+    def observe(self, payload: bytes | str) -> None:
+        """Move the session as if it had sent this payload itself: recorded traffic replays through here.
+
+        Raises:
+            LocalProtocolError: No client could have sent it.
+        """
+        self._check_alive()
+        try:
+            sent = list(self._protocol.read_client(payload))
+        except RemoteProtocolError as error:
+            raise LocalProtocolError(f"not a client's payload: {error}") from error
+        for message in sent:
+            self._observe(message)
+
+    # --- receiving ----------------------------------------------------------------------------------------------------
+
+    def receive(self, payload: bytes | str) -> None:
+        """Take in one WebSocket message. What it holds comes out of `next_event()`, as do complaints about it."""
+        if self._dead or self._lost:
+            return
+        if self._inbox_bytes + len(payload) > self.limits.queued_bytes:
+            self._die(RemoteProtocolError(f"more than {self.limits.queued_bytes} bytes are waiting for next_event()"))
+            return
+        self._inbox.append(payload)
+        self._inbox_bytes += len(payload)
+
+    def next_event(self) -> Event | NeedData:
+        """Advance by exactly one server message. Think of it like `next()`: the cache moves here and nowhere else.
+
+        Returns:
+            What happened, or `NEED_DATA` when more must be received first.
+
+        Raises:
+            RemoteProtocolError: The server broke the protocol or a limit. The session is dead for good: every later
+                call says why, and the cache stays readable as of the last good message.
+        """
+        if self._dead is None:
+            try:
+                message = self._next_message()
+                if message is not None:
+                    return self._received.apply(message)
+            except RemoteProtocolError as error:
+                self._die(error)
+            except DecodeError as error:
+                self._die(RemoteProtocolError(str(error)))
+        if self._final_events:
+            return self._final_events.popleft()
+        if self._dead is not None and self._lost is None:
+            raise self._dead
+        return NEED_DATA
+
+    def connection_lost(self, error: SpacetimeDBError | None, code: int = 1006, reason: str = "") -> None:
+        """Say that the connection is over; `error` is None when this side wanted it so.
+
+        Messages received before are still handed out; then each call under way ends, then comes `Disconnected`.
+        """
+        if self._lost is None:
+            self._lost = Disconnected(error, code, reason)
+            if self._dead is not None:
+                self._end_everything()
+
+    def _next_message(self) -> messages.ServerMessage | None:
+        while True:
+            for message in self._reading:
+                return message
+            if not self._inbox:
+                break
+            payload = self._inbox.popleft()
+            self._inbox_bytes -= len(payload)
+            self._reading = self._protocol.read_server(payload)
+        if self._lost is not None:
+            self._die(self._lost.error or LocalProtocolError("the connection was closed"))
+        return None
+
+    def _die(self, error: SpacetimeDBError) -> None:
+        """Nothing more is sent or applied. Waiting payloads are dropped: after a broken message they mean nothing."""
+        self._dead = error
+        self._inbox.clear()
+        self._reading = iter(())
+        if self._lost is not None:
+            self._end_everything()
+
+    def _end_everything(self) -> None:
+        self._outbox.clear()
+        for call, error in self._received.calls.lose_all():
+            self._final_events.append(CallFailed(call.request_id, error))
+        assert self._lost is not None
+        self._final_events.append(self._lost)
+
+    # --- commands, inside ---------------------------------------------------------------------------------------------
+
+    def _check_alive(self) -> None:
+        if self._dead is not None or self._lost is not None:
+            raise LocalProtocolError(f"the session is over: {self._dead or 'the connection was closed'}")
+
+    def _next_id(self) -> int:
+        # Zero is not used: v1 answers calls that it could not start with request id 0 (protocol reference, 3.8).
+        self._last_id = self._last_id % 0xFFFF_FFFF + 1
+        return self._last_id
+
+    def _function(self, functions: Mapping[str, Function], kind: str, name: str) -> Function:
+        self._check_alive()
+        function = functions.get(name)
+        if function is None:
+            known = ", ".join(functions) or "none"
+            raise LocalProtocolError(f"no {kind} {name!r} in the schema; there are: {known}")
+        return function
+
+    def _start_call(self, kind: CallKind, name: str, args: Encoded = b"") -> Call:
+        self._check_alive()
+        if len(args) + len(name) + 64 > MAX_REQUEST:
+            raise LocalProtocolError(
+                f"{kind.value} {name[:40]!r}: the server takes at most {MAX_REQUEST} bytes per message, got {len(args)}"
+            )
+        call = Call(kind, self._next_id(), name, args)
+        self._received.calls.add(call)
+        return call
+
+    def _observe(self, message: messages.ClientMessage) -> None:
+        self._last_id = max(self._last_id, message.request_id)
+        match message:
+            case messages.Subscribe():
+                self._observe_sets(message.request_id, [(message.query_set_id, message.query_strings)])
+            case messages.SubscribeBatch():
+                sets = [(part.query_set_id, part.query_strings) for part in message.sets]
+                self._observe_sets(message.request_id, sets)
+            case messages.ReplaceSubscription():
+                self._observe_sets(message.request_id, [(SHARED, message.query_strings)])
+            case messages.Unsubscribe():
+                # Recorded clients may ask for the end of what does not exist: the answer is the server's to give.
+                self.query_sets.leave(message.request_id, message.query_set_id, unknown_is_error=False)
+            case messages.CallReducer():
+                if message.flags == 0:  # 1 asks v1 not to answer
+                    self._observe_call(CallKind.REDUCER, message.request_id, message.reducer, message.args)
+            case messages.CallProcedure():
+                self._observe_call(CallKind.PROCEDURE, message.request_id, message.procedure, message.args)
+            case messages.OneOffQuery():
+                self._observe_call(CallKind.QUERY, message.request_id, message.query_string, b"")
+
+    def _observe_sets(self, request_id: int, sets: list[tuple[int, list[str]]]) -> None:
+        self._last_id = max(self._last_id, *(query_set_id for query_set_id, _ in sets), 0)
+        self.query_sets.start(request_id, sets)
+
+    def _observe_call(self, kind: CallKind, request_id: int, name: str, args: Encoded) -> None:
+        call = Call(kind, request_id, name, args)
+        call.step(CallInput.TAKEN)
+        self._received.calls.add(call)

@@ -1,0 +1,254 @@
+"""What each server message does: the one place where the cache, the query sets and the calls move together.
+
+It takes decoded messages and returns events. Queues, commands and the end of a session are `client.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from .bsatn.values import ConnectionId, Identity
+from .cache import Cache, Changes, Deltas
+from .calls import Call, CallKind, Calls, decode_arguments, decode_returned
+from .errors import ProcedureError, QueryError, RemoteProtocolError, SubscriptionError
+from .events import (
+    BatchApplied,
+    Committed,
+    Connected,
+    Event,
+    Failed,
+    Outcome,
+    ProcedureReturned,
+    QueryReturned,
+    ReducerEvent,
+    Refused,
+    SubscribeApplied,
+    SubscriptionFailed,
+    Transaction,
+    UnsubscribeApplied,
+)
+from .query_sets import QuerySet, QuerySets
+from .schema.model import Schema
+from .states import QuerySetInput
+from .wire import messages
+
+__all__ = ["Receiver"]
+
+SHARED: Final = 0
+"""The one query set that all rows count for where the protocol does not say which set a row belongs to (v1)."""
+
+
+class Receiver:
+    """Applies server messages, one at a time, each wholly or not at all.
+
+    Attributes:
+        schema: The module's definition.
+        cache: The rows of all live query sets.
+        query_sets: The query sets that have not ended.
+        calls: The calls that have no answer yet.
+        identity: Who the server says the client is; None before the first message.
+        connection_id: This connection's id; None before the first message.
+        token: The token to come back with; None before the first message.
+    """
+
+    def __init__(self, schema: Schema, *, shared_bag: bool) -> None:
+        self.schema = schema
+        self.cache = Cache(schema)
+        self.query_sets = QuerySets()
+        self.calls = Calls()
+        self.identity: Identity | None = None
+        self.connection_id: ConnectionId | None = None
+        self.token: str | None = None
+        self._shared_bag = shared_bag
+
+    def apply(self, message: messages.ServerMessage) -> Event:
+        """Apply one message.
+
+        Raises:
+            RemoteProtocolError: It does not fit what was asked or what is there; nothing has changed.
+            DecodeError: It holds a value that is not of its declared type; nothing has changed.
+        """
+        if self.identity is None and not isinstance(message, messages.InitialConnection):
+            raise RemoteProtocolError(f"expected InitialConnection first, got {type(message).__name__}")
+        return self._handlers[type(message)](self, message)
+
+    def _on_initial_connection(self, message: messages.InitialConnection) -> Event:
+        if self.identity is not None:
+            raise RemoteProtocolError("expected one InitialConnection, got a second")
+        self.identity, self.connection_id, self.token = message.identity, message.connection_id, message.token
+        return Connected(message.identity, message.connection_id, message.token)
+
+    def _on_subscribe_applied(self, message: messages.SubscribeApplied) -> Event:
+        query_set = self.query_sets.answered(message.request_id, QuerySetInput.APPLIED, message.query_set_id)
+        deltas = Deltas()
+        deltas.insert(self._owner(query_set.id), message.rows)
+        changes = self.cache.apply(deltas)
+        query_set.step(QuerySetInput.APPLIED)
+        return SubscribeApplied(query_set.id, changes)
+
+    def _on_batch_applied(self, message: messages.SubscribeBatchApplied) -> Event:
+        asked = self.query_sets.batch_answered(message.request_id, QuerySetInput.APPLIED)
+        if [query_set.id for query_set in asked] != [result.query_set_id for result in message.results]:
+            raise RemoteProtocolError(f"the answer to batch {message.request_id} names other query sets than asked for")
+        deltas = Deltas()
+        errors: dict[int, SubscriptionError] = {}
+        for query_set, result in zip(asked, message.results, strict=True):
+            if isinstance(result.outcome, str):
+                errors[query_set.id] = SubscriptionError(result.outcome)
+            else:
+                deltas.insert(query_set.id, result.outcome)
+        changes = self.cache.apply(deltas)
+        for query_set in asked:
+            if query_set.id not in errors:
+                query_set.step(QuerySetInput.APPLIED)
+            elif query_set in self.query_sets:
+                self.query_sets.end(query_set, QuerySetInput.REFUSED)
+        applied = tuple(query_set.id for query_set in asked if query_set.id not in errors)
+        return BatchApplied(applied, errors, changes)
+
+    def _on_unsubscribe_applied(self, message: messages.UnsubscribeApplied) -> Event:
+        query_set = self.query_sets.answered(message.request_id, QuerySetInput.UNSUBSCRIBED, message.query_set_id)
+        deltas = Deltas()
+        if message.rows is None:
+            deltas.drop(query_set.id, self.cache.touched())
+        else:
+            deltas.delete(self._owner(query_set.id), message.rows)
+        changes = self.cache.apply(deltas)
+        self.query_sets.end(query_set, QuerySetInput.UNSUBSCRIBED)
+        return UnsubscribeApplied(query_set.id, changes)
+
+    def _on_subscription_error(self, message: messages.SubscriptionError) -> Event:
+        error = SubscriptionError(message.error)
+        if message.request_id is not None:
+            query_set, how = self.query_sets.refused(message.request_id)
+            if query_set not in self.query_sets:  # a second use of a live id, or the end of no set at all
+                return SubscriptionFailed(query_set.id, error, Changes())
+            return SubscriptionFailed(query_set.id, error, self._give_up([query_set], how))
+        if message.query_set_id is None:
+            return SubscriptionFailed(None, error, self._give_up(list(self.query_sets), QuerySetInput.DIED))
+        died = self.query_sets.get(message.query_set_id)
+        if died is None:
+            return SubscriptionFailed(message.query_set_id, error, Changes())
+        return SubscriptionFailed(died.id, error, self._give_up([died], QuerySetInput.DIED))
+
+    def _give_up(self, sets: list[QuerySet], how: QuerySetInput) -> Changes:
+        """End sets without the server saying which rows go: each set's own deliveries do, whatever they are.
+
+        In v1 rows belong to no set, so those of a single failed set stay until the last set ends.
+        """
+        ending = [query_set.id for query_set in sets if not query_set.is_unanswered]
+        if self._shared_bag:
+            ending = [SHARED] if len(sets) == len(self.query_sets) else []
+        deltas = Deltas()
+        for owner in ending:
+            deltas.drop(owner, self.cache.touched())
+        changes = self.cache.apply(deltas)
+        for query_set in sets:
+            self.query_sets.end(query_set, QuerySetInput.REFUSED if query_set.is_unanswered else how)
+        return changes
+
+    def _owner(self, query_set_id: int) -> int:
+        return SHARED if self._shared_bag else query_set_id
+
+    def _on_transaction_update(self, message: messages.TransactionUpdate) -> Event:
+        return Transaction(self._apply_update(message))
+
+    def _apply_update(self, update: messages.TransactionUpdate) -> Changes:
+        deltas = Deltas()
+        for part in update.query_sets:
+            if self._shared_bag or self.query_sets.receiving(part.query_set_id):
+                deltas.update(self._owner(part.query_set_id), part.tables)
+        return self.cache.apply(deltas)
+
+    def _on_reducer_result(self, message: messages.ReducerResult) -> Event:
+        call = self.calls.answered(CallKind.REDUCER, message.request_id)
+        changes = Changes()
+        outcome: Outcome = Committed()
+        match message.result:
+            case messages.ReducerOk(_, update):
+                changes = self._apply_update(update)
+            case messages.ReducerErr(error):
+                outcome = Refused(_error_text(error))
+            case messages.ReducerInternalError(text):
+                outcome = Failed(text)
+            case messages.ReducerOkEmpty():
+                pass
+        args = decode_arguments(self.schema, call.name, call.args)
+        who, where = self.identity, self.connection_id
+        return ReducerEvent(call.request_id, call.name, args, message.timestamp, outcome, who, where, changes)
+
+    def _on_reducer_update(self, message: messages.ReducerUpdate) -> Event:
+        """v1 tells everybody who called what; which of the calls are this connection's own is found here."""
+        told = message.call
+        own = self._own_call(message) if told.caller_connection_id == self.connection_id else None
+        changes = self._apply_update(message.update)
+        outcome: Outcome = Committed() if message.error is None else Failed(message.error)
+        return ReducerEvent(
+            own.request_id if own else None,
+            told.reducer,
+            decode_arguments(self.schema, told.reducer, told.args),
+            told.timestamp,
+            outcome,
+            told.caller_identity,
+            told.caller_connection_id,
+            changes,
+        )
+
+    def _own_call(self, message: messages.ReducerUpdate) -> Call | None:
+        """v1 answers a call that it could not start with request id 0: then the oldest equal call is meant."""
+        told = message.call
+        call = self.calls.find_reducer(told.request_id, told.reducer, told.args)
+        return self.calls.answered(CallKind.REDUCER, call.request_id) if call else None
+
+    def _on_procedure_result(self, message: messages.ProcedureResult) -> Event:
+        call = self.calls.answered(CallKind.PROCEDURE, message.request_id)
+        value: object = None
+        error = None
+        if isinstance(message.status, messages.ProcedureInternalError):
+            error = ProcedureError(message.status.error, function=call.name)
+        else:
+            value = decode_returned(self.schema, call.name, message.status.value)
+        duration = message.total_host_execution_duration
+        return ProcedureReturned(call.request_id, call.name, value, error, message.timestamp, duration)
+
+    def _on_query_result(self, message: messages.OneOffQueryResult) -> Event:
+        call = self.calls.answered(CallKind.QUERY, message.request_id)
+        if isinstance(message.result, str):
+            return QueryReturned(call.request_id, {}, QueryError(message.result))
+        rows: dict[str, list[Any]] = {}
+        for part in message.result.tables:
+            if part.table not in self.schema.tables:
+                error = QueryError(f"the answer holds rows of {part.table!r}, which the schema does not know")
+                return QueryReturned(call.request_id, {}, error)
+            decode = self.schema.row_codec(part.table).decode_exact
+            rows.setdefault(part.table, []).extend(map(decode, part.rows))
+        return QueryReturned(call.request_id, rows, None)
+
+    def _on_replaced_subscription(self, message: messages.ReplacedSubscription) -> Event:
+        """The rows of the legacy set. Alone, it owns all rows; beside other v1 sets nobody can say which are its."""
+        (query_set,) = self.query_sets.batch_answered(message.request_id, QuerySetInput.APPLIED)
+        deltas = Deltas()
+        if all(other.id == SHARED for other in self.query_sets):
+            deltas.drop(SHARED, self.cache.touched())
+        deltas.insert(SHARED, message.rows)
+        return SubscribeApplied(query_set.id, self.cache.apply(deltas))
+
+    _handlers: Final[Mapping[type, Callable[[Receiver, Any], Event]]] = {
+        messages.InitialConnection: _on_initial_connection,
+        messages.SubscribeApplied: _on_subscribe_applied,
+        messages.UnsubscribeApplied: _on_unsubscribe_applied,
+        messages.SubscriptionError: _on_subscription_error,
+        messages.TransactionUpdate: _on_transaction_update,
+        messages.OneOffQueryResult: _on_query_result,
+        messages.ReducerResult: _on_reducer_result,
+        messages.ReducerUpdate: _on_reducer_update,
+        messages.ProcedureResult: _on_procedure_result,
+        messages.SubscribeBatchApplied: _on_batch_applied,
+        messages.ReplacedSubscription: _on_replaced_subscription,
+    }
+
+
+def _error_text(error: bytes) -> str:
+    """A reducer's error: a string with its own length inside the bytes (protocol reference, trap 6)."""
+    return error[4:].decode("utf-8", errors="replace")
