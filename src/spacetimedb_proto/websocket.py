@@ -1,0 +1,304 @@
+"""`ClientConnection` and `ServerConnection`: a session over a byte stream. Bytes in, bytes and events out.
+
+They know the handshake and what an end means to each side; frames, states and deadlines are in `connection.py`. They
+know no sockets and read no clock: time is an argument.
+
+Frames are read as soon as their bytes arrive, so pings are answered however many messages wait; messages are decoded
+one by one as `next_event()` is called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final, Literal, TypeAlias
+
+import attrs
+
+from .client import ClientSession
+from .connection import (
+    ABNORMAL,
+    NORMAL,
+    TRANSITIONS,
+    ConnectionInput,
+    ConnectionState,
+    FramedConnection,
+    Timeouts,
+)
+from .errors import ConnectError, ConnectionLost, ConnectionRefused, LocalProtocolError, RemoteProtocolError
+from .events import NEED_DATA, Disconnected, Event, NeedData
+from .handshake import (
+    ClientHandshake,
+    accept_headers,
+    is_upgrade,
+    offered_protocols,
+    query_parameters,
+    requested_protocols,
+)
+from .http import Headers, HttpRequest, HttpServerExchange
+from .limits import Limits
+from .schema import Schema
+from .server import ServerSession
+from .uri import Endpoint
+from .wire.messages import ClientMessage
+
+__all__ = [
+    "TRANSITIONS",
+    "ClientConnection",
+    "ConnectionInput",
+    "ConnectionState",
+    "ServerConnection",
+    "ServerEvent",
+    "Timeouts",
+    "UpgradeRequest",
+]
+
+PROTOCOL_ERROR: Final = 1002
+INTERNAL_ERROR: Final = 1011
+
+SERVER_FRAGMENT: Final = 4096
+"""Bytes per frame, as the real server sends (protocol reference, 1.7)."""
+
+SERVER_TIMEOUTS: Final = Timeouts(greeting=15.0, silence=15.0, answer=15.0, close=0.25)
+"""A ping after 15 s of silence, the end after 30 s, as the real server does (protocol reference, 1.7)."""
+
+
+class ClientConnection(FramedConnection):
+    """A client's connection, from the handshake to the end.
+
+    Feed it with `receive_data`, send what `data_to_send` returns, take events from `next_event` until `NEED_DATA`, and
+    call `handle_timeout` at `next_deadline()`. Nothing that the peer does makes any of these raise: the last event is
+    always `Disconnected`, and says why. After that everything is inert.
+    """
+
+    IS_CLIENT: ClassVar[bool] = True
+
+    def __init__(  # noqa: PLR0913  one keyword for each option of the protocol reference, 1.1 to 1.4
+        self,
+        schema: Schema,
+        endpoint: Endpoint,
+        database: str,
+        *,
+        token: str | None = None,
+        protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
+        compression: Literal["none", "gzip", "brotli"] = "none",
+        light: bool = False,
+        confirmed: bool | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        now: float = 0.0,
+    ) -> None:
+        """Make the handshake; `data_to_send` then returns it.
+
+        Args:
+            schema: The module's definition, for the session.
+            endpoint: The server.
+            database: Name or identity of the database.
+            token: Sent as a bearer token; without one the server makes a new anonymous identity.
+            protocols: Subprotocols to offer. The server takes the newest that it knows.
+            compression: What the server may compress large messages with.
+            light: Leave reducer information out of transactions; v1 only.
+            confirmed: Wait for durable transactions, or not; None leaves it to the server.
+            limits: What the server may cost.
+            timeouts: How long to wait for what.
+            now: The time, on the clock that `handle_timeout` will be called with.
+
+        Raises:
+            LocalProtocolError: An option has an unknown value.
+            AuthenticationError: The token cannot be sent.
+            ConnectError: No database can have that name.
+        """
+        super().__init__(limits or Limits(), timeouts or Timeouts(), now)
+        target = endpoint.subscribe_target(database, query_parameters(compression, light=light, confirmed=confirmed))
+        offered = offered_protocols(protocols)
+        self._schema = schema
+        self._session: ClientSession | None = None
+        self._handshake = ClientHandshake(endpoint, target, offered, token=token, limits=self._limits)
+        self._out.append(self._handshake.data_to_send())
+        self._is_ending_told = False
+
+    @property
+    def session(self) -> ClientSession:
+        """The session, through which commands are given. It exists from the 101 on; commands need not wait longer.
+
+        Raises:
+            LocalProtocolError: The server has not accepted the connection, or never did.
+        """
+        if self._session is None:
+            raise LocalProtocolError(f"the connection is {self._state.value}: there is no session before the upgrade")
+        return self._session
+
+    def next_event(self) -> Event | NeedData:
+        """Advance by exactly one server message, as `ClientSession.next_event` does, but never raise.
+
+        Returns:
+            What happened, or `NEED_DATA`. What was received before the end comes first, then `CallFailed` for each call
+            under way, and `Disconnected` last.
+        """
+        event = self._session_event()
+        if event is not NEED_DATA or self._state is not ConnectionState.CLOSED or self._is_ending_told:
+            return event
+        self._is_ending_told = True
+        if self._session is None:
+            return self._ending
+        self._session.connection_lost(self._ending.error, self._ending.code, self._ending.reason)
+        return self._session.next_event()
+
+    def _session_event(self) -> Event | NeedData:
+        if self._session is None:
+            return NEED_DATA
+        try:
+            return self._session.next_event()
+        except RemoteProtocolError as error:
+            self._fail(error, PROTOCOL_ERROR)
+            return NEED_DATA
+
+    def _read_handshake(self, data: bytes) -> bytes:
+        self._handshake.receive_data(data)
+        try:
+            answer = self._handshake.next_event()
+        except (ConnectError, RemoteProtocolError) as error:
+            self._end(ConnectionInput.REJECTED, error, ABNORMAL, "")
+            return b""
+        if answer is NEED_DATA:
+            return b""
+        self._session = ClientSession(self._schema, protocol=answer.protocol, limits=self._limits)
+        self._upgrade(self._session)
+        return answer.trailing_data
+
+    def _handle_delay(self) -> None:
+        if self._handshake.is_answered and self._state is ConnectionState.CONNECTING:
+            self._read_handshake(b"")  # a refusal whose body does not end
+        elif self._state is ConnectionState.CONNECTING:
+            error = ConnectError(f"no answer to the handshake for {self._timeouts.handshake:g} s")
+            self._end(ConnectionInput.FAILED, error, ABNORMAL, "")
+        else:
+            wait = f"{self._timeouts.greeting:g} s"
+            text = f"the server accepted the connection, but sent no first message for {wait}"
+            self._fail(ConnectError(text, status=101), NORMAL)
+
+    def _lost_early(self, text: str, code: int, reason: str) -> ConnectionRefused:
+        """The server drops clients that `client_connected` refuses, without a word (protocol reference, 1.6)."""
+        if code == ABNORMAL:
+            text = f"{text}, before its first message: the module's client_connected refused the client, or failed"
+        return ConnectionRefused(text, status=101, body=reason)
+
+
+@attrs.frozen
+class UpgradeRequest:
+    """A client asks for WebSocket. Answer with `accept`, or with `respond` to refuse."""
+
+    target: str
+    headers: Headers = attrs.field(repr=False)
+    protocols: tuple[str, ...]
+
+
+ServerEvent: TypeAlias = HttpRequest | UpgradeRequest | ClientMessage | Disconnected
+"""What a `ServerConnection` hands out."""
+
+
+class ServerConnection(FramedConnection):
+    """A server's side of one link, which carries either one HTTP request or a WebSocket.
+
+    The first event tells which: `HttpRequest`, to be answered with `respond`, or `UpgradeRequest`, to be answered with
+    `accept` or `respond`. After `accept` come the client's messages, and what is queued in the session goes out. The
+    last event is always `Disconnected`.
+    """
+
+    IS_CLIENT: ClassVar[bool] = False
+    FRAGMENT: ClassVar[int | None] = SERVER_FRAGMENT
+
+    def __init__(self, *, limits: Limits | None = None, timeouts: Timeouts = SERVER_TIMEOUTS, now: float = 0.0) -> None:
+        super().__init__(limits or Limits(), timeouts, now)
+        self._exchange = HttpServerExchange(self._limits)
+        self._request: HttpRequest | None = None
+        self._waiting: HttpRequest | UpgradeRequest | None = None
+        self._session: ServerSession | None = None
+        self._is_ending_told = False
+
+    def next_event(self) -> ServerEvent | NeedData:
+        """What the client did next, or `NEED_DATA`."""
+        if self._waiting is not None:
+            request, self._waiting = self._waiting, None
+            return request
+        message = self._session_message()
+        if message is not NEED_DATA or self._state is not ConnectionState.CLOSED or self._is_ending_told:
+            return message
+        self._is_ending_told = True
+        return self._ending
+
+    def accept(self, session: ServerSession, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Answer an upgrade request with 101 and carry `session` from here on, under its protocol's name.
+
+        Raises:
+            LocalProtocolError: There is no upgrade request to answer.
+        """
+        if self._request is None or not is_upgrade(self._request):
+            raise LocalProtocolError("there is no upgrade request to accept")
+        self._exchange.switch([*accept_headers(self._request, session.protocol_name), *headers])
+        self._out.append(self._exchange.data_to_send())
+        self._session = session
+        self._upgrade(session)
+        trailing = self._exchange.trailing_data
+        if trailing:
+            self.receive_data(trailing)
+
+    def respond(self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Answer a request over HTTP, which also refuses an upgrade. The link ends with it.
+
+        Raises:
+            LocalProtocolError: There is no request to answer.
+        """
+        if self._state is not ConnectionState.CONNECTING:
+            raise LocalProtocolError("there is no request to respond to")
+        self._exchange.respond(status, headers, body)
+        self._out.append(self._exchange.data_to_send())
+        self._end(ConnectionInput.REJECTED, None, NORMAL, "")
+
+    def ping(self) -> None:
+        """Send a ping, if the connection is upgraded and not ending."""
+        if self._frames is not None and self._state in (ConnectionState.UPGRADED, ConnectionState.OPEN):
+            self._frame_output()
+            self._out.append(self._frames.ping())
+
+    def drop(self) -> None:
+        """Let go of the link without a Close frame, as the real server does when `client_connected` refuses."""
+        if self._state is not ConnectionState.CLOSED:
+            self._frame_output()
+            self._end(ConnectionInput.LINK_ENDED, None, ABNORMAL, "")
+
+    def _session_message(self) -> ClientMessage | NeedData:
+        if self._session is None or self._is_ending_told:
+            return NEED_DATA
+        try:
+            return self._session.next_message()
+        except RemoteProtocolError as error:
+            self._fail(error, INTERNAL_ERROR)  # the code that the real server closes with (protocol reference, 1.7)
+            return NEED_DATA
+
+    def _read_handshake(self, data: bytes) -> bytes:
+        self._exchange.receive_data(data)
+        try:
+            request = self._exchange.next_event()
+        except RemoteProtocolError as error:
+            self._out.append(self._exchange.data_to_send())
+            self._end(ConnectionInput.REJECTED, error, ABNORMAL, "")
+            return b""
+        self._out.append(self._exchange.data_to_send())
+        if not data:
+            lost = ConnectionLost("the client left before its request was answered", code=ABNORMAL)
+            self._end(ConnectionInput.LINK_ENDED, lost, ABNORMAL, "")
+        elif request is not NEED_DATA and self._request is None:
+            self._request = request
+            self._waiting = request
+            if is_upgrade(request):
+                self._waiting = UpgradeRequest(request.target, request.headers, requested_protocols(request))
+        return b""
+
+    def _handle_delay(self) -> None:
+        if self._state is ConnectionState.UPGRADED:
+            self._keep_alive()  # a client need not send anything
+        elif self._request is None:
+            self._end(ConnectionInput.FAILED, ConnectionLost("no request came in time", code=ABNORMAL), ABNORMAL, "")
+        else:
+            self._deadline = math.inf  # whoever answers the request takes the time it takes
