@@ -1,0 +1,400 @@
+"""Connections on asyncio and trio, through anyio. Four duties: open, pump both ways, arm one timer, hand out events.
+
+What the bytes mean is the core's business (`spacetimedb_proto`). Nothing here retries, calls user code or knows a
+session; no task group of the caller's is needed, so connections may be opened and closed in any order and by any task.
+Importing this module imports neither trio nor a running loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+import ssl as tls
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ByteStream
+
+from spacetimedb_proto.errors import ConnectError
+from spacetimedb_proto.events import NEED_DATA, Disconnected, NeedData
+from spacetimedb_proto.http import HttpExchange, HttpResponse
+from spacetimedb_proto.uri import Endpoint
+
+__all__ = ["Background", "Dial", "Driven", "Pump", "dial", "fetch", "spawn"]
+
+CHUNK: Final = 256 * 1024
+"""Bytes asked for at once: large enough that a snapshot of many megabytes takes few rounds."""
+
+FAIR_SHARE: Final = 64
+"""Events handed out before other tasks get their turn."""
+
+FLUSH_TIME: Final = 1.0
+"""Seconds for the last bytes (usually a Close frame) to leave, and for a stream to close."""
+
+DRAIN_TIME: Final = 1.0
+"""Seconds for reading on after writing has failed: what the peer sent before it went away is still delivered."""
+
+E_co = TypeVar("E_co", covariant=True)
+E = TypeVar("E")
+
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+class Dial(Protocol):
+    """How a stream to a server is opened; `dial` is the usual one."""
+
+    def __call__(self, endpoint: Endpoint, *, ssl: tls.SSLContext | None = None) -> Awaitable[ByteStream]:
+        """Open a stream, or raise `ConnectError`."""
+        ...
+
+
+async def dial(
+    endpoint: Endpoint,
+    *,
+    ssl: tls.SSLContext | None = None,
+    timeout: float = 10.0,  # noqa: ASYNC109  the error says how long was waited
+) -> ByteStream:
+    """Open a TCP connection, encrypted if the endpoint says so.
+
+    Args:
+        endpoint: Where to.
+        ssl: How to check the server's certificate; None trusts what the system trusts.
+        timeout: Seconds for name lookup, connection and TLS together.
+
+    Raises:
+        ConnectError: It failed, for the reason given and chained.
+    """
+    where = f"{endpoint.host}:{endpoint.port}"
+    if ssl is not None and not endpoint.is_tls:
+        raise ConnectError(f"an SSL context was given: expected wss:// or https://, got {endpoint}")
+    try:
+        with anyio.fail_after(timeout):
+            return await _open(endpoint, ssl)
+    except TimeoutError as error:
+        raise ConnectError(f"cannot connect to {where}: no answer for {timeout:g} s") from error
+    except tls.SSLError as error:
+        raise ConnectError(f"cannot connect to {where} with TLS: {error}") from error
+    except (OSError, UnicodeError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+        raise ConnectError(f"cannot connect to {where}: {_told(error)}") from error
+
+
+async def _open(endpoint: Endpoint, ssl: tls.SSLContext | None) -> ByteStream:
+    if not endpoint.is_tls:
+        return await anyio.connect_tcp(endpoint.host, endpoint.port)
+    # Servers end the connection without TLS's own goodbye; frames and lengths tell whether something is missing.
+    return await anyio.connect_tcp(
+        endpoint.host,
+        endpoint.port,
+        tls=True,
+        ssl_context=ssl or tls.create_default_context(),
+        tls_standard_compatible=False,
+        tls_hostname=endpoint.host.rstrip("."),
+    )
+
+
+async def fetch(
+    endpoint: Endpoint,
+    exchange: HttpExchange,
+    *,
+    ssl: tls.SSLContext | None = None,
+    timeout: float = 30.0,  # noqa: ASYNC109  the error says how long was waited
+    dial: Dial = dial,
+) -> HttpResponse:
+    """Send one HTTP request over a connection of its own, and wait for the answer, whatever its status.
+
+    Raises:
+        ConnectError: There was no connection, no whole answer, or none within `timeout` seconds.
+        RemoteProtocolError: The answer is not HTTP, or too large.
+    """
+    try:
+        with anyio.fail_after(timeout):
+            stream = await dial(endpoint, ssl=ssl)
+            try:
+                return await _converse(exchange, stream)
+            finally:
+                await _close(stream)
+    except TimeoutError as error:
+        raise ConnectError(f"no answer from {endpoint.host}:{endpoint.port} for {timeout:g} s") from error
+
+
+async def _converse(exchange: HttpExchange, stream: ByteStream) -> HttpResponse:
+    broken: Exception | None = None
+    try:
+        await stream.send(exchange.data_to_send())
+    except Exception as error:  # the answer may have come all the same
+        broken = error
+    try:
+        while (response := exchange.next_event()) is NEED_DATA:
+            try:
+                data = await stream.receive(CHUNK)
+            except Exception as error:
+                broken, data = error, b""
+            exchange.receive_data(data)
+    except ConnectError as error:
+        raise error from broken
+    return response
+
+
+async def _close(stream: ByteStream) -> None:
+    """Close in any case: also when cancelled, when broken, and when the peer does not take part."""
+    with anyio.move_on_after(FLUSH_TIME, shield=True), suppress(Exception):
+        await stream.aclose()
+
+
+# --- pumping ----------------------------------------------------------------------------------------------------------
+
+
+class Driven(Protocol[E_co]):
+    """What a pump drives: `ClientConnection`, `ServerConnection`, or what wraps one."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Take in bytes."""
+
+    def receive_eof(self, reason: str = "") -> None:
+        """No more bytes will come."""
+
+    def data_to_send(self) -> bytes:
+        """Take what must go out."""
+        ...
+
+    def next_event(self) -> E_co | Disconnected | NeedData:
+        """Advance by one event; the last one is `Disconnected`."""
+        ...
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle_timeout`, on the loop's clock."""
+        ...
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the connection."""
+
+
+class Pump(Generic[E]):
+    """Moves bytes between a connection and a stream, and events to `on_event`, until `Disconnected`.
+
+    Args:
+        connection: Its clock must be the loop's: make it with `now=anyio.current_time()`.
+        stream: Belongs to the pump from here on, which closes it.
+        on_event: Called with each event, in order, one at a time. When it returns True, tasks that it woke up run
+            before the next message is applied, so they find the cache as this event left it.
+    """
+
+    def __init__(
+        self, connection: Driven[E], stream: ByteStream, on_event: Callable[[E | Disconnected], object]
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._on_event = on_event
+        self._fault: BaseException | None = None
+        self._is_handing_out = False
+        self._may_write = True
+        self._armed = math.inf
+        self._output = anyio.Event()
+        self._earlier = anyio.Event()
+        self._ended = anyio.Event()
+        self._flushed = anyio.Event()
+
+    async def run(self) -> None:
+        """Drive the connection to its end. Errors of the stream end the connection, and go no further.
+
+        `Disconnected` is handed out in any case; when this is cancelled, at once and without a Close frame.
+
+        Raises:
+            BaseException: What `on_event` raised first, after the connection was closed because of it.
+        """
+        try:
+            async with anyio.create_task_group() as group:
+                for duty in (self._read, self._write, self._keep_time):
+                    group.start_soon(duty)
+                await self._ended.wait()
+                with anyio.move_on_after(FLUSH_TIME):
+                    await self._flushed.wait()
+                group.cancel_scope.cancel()
+        finally:
+            self._give_up()
+            await _close(self._stream)
+        if self._fault is not None:
+            raise self._fault
+
+    def wake(self) -> None:
+        """Say that something may have to be sent, or that a deadline may have moved. To be called from the loop."""
+        self._output.set()
+        deadline = self._connection.next_deadline()
+        if deadline is not None and deadline < self._armed:
+            self._earlier.set()
+
+    async def _read(self) -> None:
+        is_open = True
+        while is_open:
+            try:
+                self._connection.receive_data(await self._stream.receive(CHUNK))
+            except anyio.EndOfStream:
+                is_open = self._end_input("")
+            except Exception as error:
+                is_open = self._end_input(_told(error))
+            await self._hand_out()
+            self.wake()
+
+    async def _write(self) -> None:
+        while self._may_write:
+            self._output = anyio.Event()
+            if not await self._transmit():
+                if self._ended.is_set():
+                    break
+                await self._output.wait()
+        self._flushed.set()
+
+    async def _transmit(self) -> bool:
+        """The only place that drains output. Returns whether there was any."""
+        data = self._connection.data_to_send()
+        if not data:
+            return False
+        try:
+            await self._stream.send(data)
+        except Exception as error:
+            # The reader usually sees the end too, after what is left to read.
+            self._may_write = False
+            with anyio.move_on_after(DRAIN_TIME):
+                await self._ended.wait()
+            self._end_input(_told(error))
+            await self._hand_out()
+        return True
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._earlier = anyio.Event()
+            deadline = self._connection.next_deadline()
+            self._armed = math.inf if deadline is None else deadline
+            with anyio.CancelScope(deadline=self._armed):
+                await self._earlier.wait()
+            if deadline is not None and anyio.current_time() >= deadline:
+                self._connection.handle_timeout(anyio.current_time())
+                await self._hand_out()
+                self._output.set()
+
+    async def _hand_out(self) -> None:
+        if self._is_handing_out:
+            return  # another duty is at it, and does not stop before all is handed out
+        self._is_handing_out = True
+        try:
+            handed_out = 0
+            while (event := self._connection.next_event()) is not NEED_DATA:
+                handed_out += 1
+                if self._tell(event) or handed_out % FAIR_SHARE == 0:
+                    self.wake()
+                    await _let_others_run()
+        finally:
+            self._is_handing_out = False
+
+    def _tell(self, event: E | Disconnected) -> bool:
+        """Hand out one event; returns whether to pause after it."""
+        pause = False
+        try:
+            pause = self._on_event(event) is True
+        except BaseException as error:  # kept for the end: an exit request must not skip the goodbye either
+            self._fault = self._fault or error
+            self._connection.close()
+        if isinstance(event, Disconnected):
+            self._ended.set()
+            self._output.set()
+        return pause
+
+    def _end_input(self, reason: str) -> bool:
+        """Say that no more bytes will come; returns that reading is over."""
+        self._connection.receive_eof(reason)
+        return False
+
+    def _give_up(self) -> None:
+        """After a cancellation: let everybody who waits know, without waiting for anything."""
+        self._end_input("its task was cancelled")
+        while (event := self._connection.next_event()) is not NEED_DATA:
+            self._tell(event)
+
+
+async def _let_others_run() -> None:
+    """Twice, because trio runs the tasks that are ready at one time in random order: a woken one may come after us."""
+    await anyio.lowlevel.checkpoint()
+    await anyio.lowlevel.checkpoint()
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong, in the words of the operating system; anyio puts its own exceptions around them."""
+    cause = error.__cause__ or error
+    several: tuple[BaseException, ...] = getattr(cause, "exceptions", ())  # one for each address of a host
+    if several:
+        return "; ".join(dict.fromkeys(map(_told, several)))
+    return str(cause) or type(cause).__name__
+
+
+# --- running in the background ----------------------------------------------------------------------------------------
+
+
+class Background:
+    """A task that runs on its own, in no task group of the caller's."""
+
+    _running: ClassVar[set[Background]] = set()  # asyncio itself holds its tasks only weakly
+
+    def __init__(self) -> None:
+        self._scope = anyio.CancelScope()
+        self._done = anyio.Event()
+        self._error: BaseException | None = None
+        self._task: object = None
+
+    def cancel(self) -> None:
+        """Ask the task to stop. It may already have."""
+        self._scope.cancel()
+
+    async def wait(self) -> None:
+        """Wait until the task has ended.
+
+        Raises:
+            BaseException: What ended it, other than a cancellation.
+        """
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+
+    def start(self, async_fn: Callable[[], Awaitable[object]], name: str) -> None:
+        """Start the task; to be called once."""
+        self._running.add(self)
+        trio: Any = sys.modules.get("trio")
+        if trio is not None and trio.lowlevel.in_trio_task():
+            context = contextvars.copy_context()
+            self._task = trio.lowlevel.spawn_system_task(self._run, async_fn, name=name, context=context)
+        else:
+            self._task = asyncio.create_task(self._run(async_fn), name=name)
+
+    async def _run(self, async_fn: Callable[[], Awaitable[object]]) -> None:
+        try:
+            with self._scope:
+                await async_fn()
+        except anyio.get_cancelled_exc_class():
+            raise  # the loop is shutting down
+        except BaseException as error:  # trio's system tasks must not raise, and nobody reads an asyncio task's error
+            self._error = error
+        finally:
+            self._running.discard(self)
+            self._done.set()
+
+
+def spawn(async_fn: Callable[[], Awaitable[object]], name: str) -> Background:
+    """Run a function in the background, in a copy of the caller's context.
+
+    It ends by itself, by `cancel()`, or with the loop; under trio, system tasks are cancelled when the main task ends.
+
+    Args:
+        async_fn: Called without arguments. What it raises is kept for `Background.wait`.
+        name: Shown by debugging tools.
+    """
+    background = Background()
+    background.start(async_fn, name)
+    return background
