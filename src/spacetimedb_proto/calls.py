@@ -33,7 +33,7 @@ class CallKind(enum.Enum):
     QUERY = "query"
 
 
-_KINDS: Final = {
+_KINDS: Final[Mapping[type, CallKind]] = {
     CallReducer: CallKind.REDUCER,
     CallProcedure: CallKind.PROCEDURE,
     OneOffQuery: CallKind.QUERY,

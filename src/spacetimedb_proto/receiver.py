@@ -6,7 +6,7 @@ It takes decoded messages and returns events. Queues, commands and the end of a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from .bsatn.values import ConnectionId, Identity
 from .cache import Cache, Changes, Deltas
@@ -234,7 +234,7 @@ class Receiver:
         deltas.insert(SHARED, message.rows)
         return SubscribeApplied(query_set.id, self.cache.apply(deltas))
 
-    _handlers: Final[Mapping[type, Callable[[Receiver, Any], Event]]] = {
+    _handlers: ClassVar[Mapping[type, Callable[[Any, Any], Event]]] = {
         messages.InitialConnection: _on_initial_connection,
         messages.SubscribeApplied: _on_subscribe_applied,
         messages.UnsubscribeApplied: _on_unsubscribe_applied,

@@ -154,7 +154,7 @@ def test_json_rows_equal_bsatn_rows():
     binary = next(t for t in RECORDED if t.name == "protocol-v1/None.1")
 
     def seen(transcript):
-        session, log = replay(transcript)
+        _, log = replay(transcript)
         changes = [change for event in log for change in getattr(event, "changes", {}).values()]
         return {row for change in changes for row in (*change.inserts, *change.deletes, *sum(change.updates, ()))}
 

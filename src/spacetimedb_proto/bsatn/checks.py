@@ -14,7 +14,6 @@ import reprlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import attrs
 
@@ -39,6 +38,7 @@ _QUIET = 0x0040_0000
 
 _BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
 
+_LONG_TEXT = 120  # characters of a value in a message
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 60
 _REPR.maxdict = _REPR.maxlist = _REPR.maxtuple = 4
@@ -58,6 +58,8 @@ def shown(value: Any) -> str:
         text = _REPR.repr(value)
     except Exception:  # somebody else's `__repr__`, or an int of more digits than Python prints
         text = "a value"
+    if len(text) > _LONG_TEXT:
+        text = f"{text[: _LONG_TEXT // 2]}...{text[-_LONG_TEXT // 2 :]}"
     return f"{text} ({type(value).__name__})"
 
 
@@ -187,11 +189,6 @@ def as_instance(value: Any, cls: type[Any]) -> Any:
     raise EncodeError(cls.__name__, shown(value))
 
 
-def as_uuid(value: Any) -> UUID:
-    """A UUID of a subclass."""
-    return as_instance(value, UUID)  # type: ignore[no-any-return]
-
-
 def as_unit(value: Any) -> None:
     """Nothing: an empty tuple or None."""
     if value is not None and not (isinstance(value, tuple) and value == ()):
@@ -235,11 +232,6 @@ def _from_mapping(
         problems = problems or ["that names a field twice"]
         raise EncodeError(title, f"a mapping {' and '.join(problems)}")
     return tuple(found)
-
-
-def as_args(value: Any) -> Any:
-    """Only called for what is no tuple."""
-    raise EncodeError("a tuple of arguments", shown(value))
 
 
 def as_variant(value: Any, title: str, classes: Mapping[type[Any], int], units: Mapping[type[Any], Any]) -> Any:
@@ -334,7 +326,6 @@ HELPERS: dict[str, Any] = {
         EncodeError,
     ),
     "U32": struct.Struct("<I").unpack_from,
-    "pack_u32": struct.Struct("<I").pack,
     "unpack_from": struct.unpack_from,
     "pack_items": struct.pack,
     "int_from_bytes": int.from_bytes,
@@ -347,6 +338,6 @@ HELPERS.update(
     for function in (
         *(short, too_deep, nan32, floats32),
         *(as_int, as_float, as_bool, as_text, as_bytes, as_items, as_instance, as_unit, as_member, as_fields),
-        *(as_args, as_variant, as_some, keep_nan32, pack32, integers, floats, pack_floats32, misfit, misfit_item),
+        *(as_variant, as_some, keep_nan32, integers, floats, pack_floats32, misfit, misfit_item),
     )
 )

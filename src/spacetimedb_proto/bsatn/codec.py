@@ -105,8 +105,8 @@ class Types:
             title: The function's name, for errors.
         """
         names = parameter_names([element.name for element in params.elements])
-        node = guarded(self._resolver.parameters, params, names)
-        return ParamsCodec(self._functions, node, title or "call")
+        node = guarded(self._resolver.parameters, title or "call", params, names)
+        return ParamsCodec(self._functions, node)
 
     # --- bindings -----------------------------------------------------------------------------------------------------
 

@@ -285,9 +285,9 @@ class ParamsCodec(_Compiled):
         wire_names: Their names in the definition.
     """
 
-    def __init__(self, functions: Functions, node: ProductNode, title: str) -> None:
+    def __init__(self, functions: Functions, node: ProductNode) -> None:
         super().__init__(functions, node)
-        self.title = title
+        self.title = node.title
         self.names = tuple(field.name for field in node.fields)
         self.wire_names = tuple(field.wire_name for field in node.fields)
 

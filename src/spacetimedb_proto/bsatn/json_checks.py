@@ -139,7 +139,7 @@ def json_missing(title: str) -> Any:
 def finite(value: float, expected: str) -> float:
     """A number that JSON can carry: protocol reference, trap 49."""
     if not math.isfinite(value):
-        raise EncodeError(f"{expected} that is finite, as JSON needs it,", shown(value))
+        raise EncodeError(f"finite {expected}, as JSON needs it", shown(value))
     return value
 
 

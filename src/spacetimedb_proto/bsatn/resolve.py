@@ -186,16 +186,16 @@ class Resolver:
         wire_names = [element.name for element in product.elements]
         names = field_names(wire_names) if cls is None else attribute_names(cls)
         if len(names) != len(wire_names):
-            raise SchemaError(f"{title}: class {title} has {len(names)} fields, the type has {len(wire_names)}")
+            raise SchemaError(f"{title}: {len(wire_names)} fields, but its class has {len(names)}")
         nodes = [self.node(element.type, depth + 1) for element in product.elements]
         fields = [Field(*field) for field in zip(wire_names, names, nodes, strict=True)]
         return ProductNode(title, cls or make_product(title, names), fields)
 
-    def parameters(self, product: Product, names: Sequence[str]) -> ProductNode:
+    def parameters(self, title: str, product: Product, names: Sequence[str]) -> ProductNode:
         """The node of a function's parameters, whose values are plain tuples."""
         nodes = [self.node(element.type) for element in product.elements]
         wire_names = [element.name for element in product.elements]
-        return ProductNode("arguments", None, [Field(*field) for field in zip(wire_names, names, nodes, strict=True)])
+        return ProductNode(title, None, [Field(*field) for field in zip(wire_names, names, nodes, strict=True)])
 
     # --- sums ---------------------------------------------------------------------------------------------------------
 

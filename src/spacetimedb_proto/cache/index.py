@@ -11,9 +11,10 @@ from typing import Any, Final, TypeAlias
 
 from ..bsatn.codec import Codec
 
-__all__ = ["NAN", "Index", "KeyReader", "key_reader"]
+__all__ = ["NAN", "Index", "KeyReader", "KeyedRows", "key_reader"]
 
 KeyReader: TypeAlias = Callable[[bytes], Hashable]
+KeyedRows: TypeAlias = Sequence[tuple[Hashable, bytes]]
 
 NAN: Final = object()
 """Stands for NaN in keys. No value equals it, and unlike NaN itself it is found again when its row leaves."""
@@ -63,7 +64,7 @@ class Index:
             return ()
         return (found,) if isinstance(found, bytes) else tuple(found)
 
-    def keyed(self, rows: Iterable[bytes]) -> list[tuple[Hashable, bytes]]:
+    def keyed(self, rows: Iterable[bytes]) -> KeyedRows:
         """Rows with their keys.
 
         Raises:
@@ -72,7 +73,7 @@ class Index:
         key_of = self._key_of
         return [(key_of(row), row) for row in rows]
 
-    def add(self, keyed_rows: Iterable[tuple[Hashable, bytes]]) -> None:
+    def add(self, keyed_rows: KeyedRows) -> None:
         """Add rows whose keys were read before, so that adding cannot fail half-way."""
         rows = self._rows
         for key, row in keyed_rows:
@@ -85,7 +86,7 @@ class Index:
                 rows[key] = found = {found: None}
             found[row] = None
 
-    def remove(self, keyed_rows: Iterable[tuple[Hashable, bytes]]) -> None:
+    def remove(self, keyed_rows: KeyedRows) -> None:
         """Take rows out again; rows that are not there are nobody's concern."""
         rows = self._rows
         for key, row in keyed_rows:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 __all__ = ["Owner", "add", "count", "drop", "remove"]
 
-Owner: TypeAlias = "int | dict[int, int]"
+Owner: TypeAlias = int | dict[int, int]
 
 
 def add(owner: Owner | None, query_set: int) -> Owner:

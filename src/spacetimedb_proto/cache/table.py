@@ -9,7 +9,7 @@ So a message that is refused leaves every table as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..schema.model import Table
 from ..wire.rowlist import RowList
 from . import owners
 from .changes import TableChange
-from .index import NAN, Index, key_reader
+from .index import NAN, Index, KeyedRows, key_reader
 from .owners import Owner
 
 __all__ = ["Delta", "TableCache"]
@@ -38,10 +38,10 @@ class Delta:
         events: Rows that exist only in this message.
     """
 
-    inserts: list[tuple[int, RowList]] = attrs.Factory(list)
-    deletes: list[tuple[int, RowList]] = attrs.Factory(list)
-    dropped: list[int] = attrs.Factory(list)
-    events: list[RowList] = attrs.Factory(list)
+    inserts: list[tuple[int, RowList]] = attrs.field(factory=list[tuple[int, RowList]])
+    deletes: list[tuple[int, RowList]] = attrs.field(factory=list[tuple[int, RowList]])
+    dropped: list[int] = attrs.field(factory=list[int])
+    events: list[RowList] = attrs.field(factory=list[RowList])
 
 
 @attrs.frozen
@@ -49,10 +49,10 @@ class Plan:
     """What `commit` will do: checked, complete, and without any step that could fail."""
 
     change: TableChange
-    snapshots: list[tuple[int, RowList]] = attrs.Factory(list)
-    owners: dict[bytes, Owner | None] = attrs.Factory(dict)
-    index_removals: list[tuple[Index, list[tuple[Hashable, bytes]]]] = attrs.Factory(list)
-    index_additions: list[tuple[Index, list[tuple[Hashable, bytes]]]] = attrs.Factory(list)
+    snapshots: Sequence[tuple[int, RowList]] = ()
+    owners: Mapping[bytes, Owner | None] = attrs.field(factory=dict[bytes, Owner | None])
+    index_removals: Sequence[tuple[Index, KeyedRows]] = ()
+    index_additions: Sequence[tuple[Index, KeyedRows]] = ()
 
 
 class TableCache:

@@ -13,7 +13,6 @@ from ..errors import LocalProtocolError
 from ..limits import Limits
 from ..schema.model import Schema
 from . import messages
-from .v1 import V1Bsatn, V1Json
 from .v2 import V2, V3
 
 __all__ = ["PROTOCOLS", "Protocol", "messages", "protocol"]
@@ -91,9 +90,9 @@ def protocol(name: str, schema: Schema, limits: Limits) -> Protocol:
             return V3(limits)
         case "v2.bsatn":
             return V2(limits)
-        case "v1.bsatn":
-            return V1Bsatn(schema, limits)
-        case "v1.json":
-            return V1Json(schema, limits)
+        case "v1.bsatn" | "v1.json" as short:
+            from . import v1  # noqa: PLC0415 - present servers never need it, and its many classes take time to make
+
+            return (v1.V1Bsatn if short == "v1.bsatn" else v1.V1Json)(schema, limits)
         case _:
             raise LocalProtocolError(f"expected one of {', '.join(PROTOCOLS)}, got {name!r}")

@@ -8,22 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import ModuleType
 from typing import Final
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 
-try:
-    import brotli as _installed
-except ImportError:
-    _installed = None
-
 __all__ = ["GZIP", "NAMES", "THRESHOLD", "available", "compress", "inflate", "seal", "unseal"]
-
-# Before 1.2 the decoder has no way to stop at a size: a bomb would be in memory before it could be refused.
-_brotli: ModuleType | None = _installed if hasattr(_installed, "Decompressor") else None
-if not hasattr(getattr(_brotli, "Decompressor", None), "can_accept_more_data"):
-    _brotli = None
 
 NAMES: Final = ("none", "brotli", "gzip")
 """What can be asked for; the position is the tag on the wire."""
@@ -41,7 +32,7 @@ _GZIP_WINDOW = 31  # zlib's way to say: a gzip header and trailer, and the large
 
 def available() -> tuple[str, ...]:
     """The compressions this installation can read and write, best first; brotli needs an extra."""
-    return ("brotli", "gzip", "none") if _brotli else ("gzip", "none")
+    return ("brotli", "gzip", "none") if _brotli() else ("gzip", "none")
 
 
 def compress(name: str, body: bytes) -> bytes:
@@ -103,10 +94,24 @@ def unseal(payload: bytes, limit: int, where: str) -> tuple[bytes, int]:
     return inflate(tag, memoryview(payload)[1:], limit, where), 0
 
 
+@cache
+def _brotli() -> ModuleType | None:
+    """The brotli module, if there is one that will do. Not imported before it is asked for: most sessions never are.
+
+    Before 1.2 its decoder has no way to stop at a size: a bomb would be in memory before it could be refused.
+    """
+    try:
+        import brotli  # noqa: PLC0415
+    except ImportError:
+        return None
+    return brotli if hasattr(getattr(brotli, "Decompressor", None), "can_accept_more_data") else None
+
+
 def _require_brotli(error: type[LocalProtocolError | RemoteProtocolError]) -> ModuleType:
-    if _brotli is None:
+    module = _brotli()
+    if module is None:
         raise error("brotli data needs the brotli package, version 1.2 or later: install spacetimedb-sdk[brotli]")
-    return _brotli
+    return module
 
 
 def _brotli_pieces(data: memoryview, where: str) -> Iterator[bytes]:

@@ -7,13 +7,28 @@ registered here with the types of their fields, and `Types` compiles both format
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
+
+import attrs
 
 from ..bsatn.codec import Types
 from ..bsatn.types import UNIT, AlgebraicType, Element, Product, Ref, Sum
 from ..limits import Limits
 
-__all__ = ["Declarations"]
+__all__ = ["Append", "Custom", "Declarations"]
+
+Append: TypeAlias = Callable[[bytes], None]
+
+
+@attrs.frozen
+class Custom:
+    """How a custom slot is read and written: the arguments of `Types.bind_custom`."""
+
+    decode: Callable[[bytes, int], tuple[Any, int]]
+    encode: Callable[[Any, Append], None]
+    min_size: int
+    from_json: Callable[[Any], Any]
+    to_json: Callable[[Any], Any]
 
 
 class Declarations:
@@ -47,13 +62,14 @@ class Declarations:
         self._customs[name] = self._add(name, UNIT)
         return Ref(self._customs[name])
 
-    def types(self, limits: Limits, **customs: dict[str, Any]) -> Types:
-        """Compile nothing yet, but know everything: each custom comes with the arguments of `Types.bind_custom`."""
+    def types(self, limits: Limits, **customs: Custom) -> Types:
+        """Compile nothing yet, but know everything: each custom slot comes with how it is read and written."""
         types = Types(self._slots, self._names, limits)
         for bind in self._bindings:
             bind(types)
         for name, slot in self._customs.items():
-            types.bind_custom(slot, **customs[name])
+            how = customs[name]
+            types.bind_custom(slot, how.decode, how.encode, how.min_size, from_json=how.from_json, to_json=how.to_json)
         return types
 
     def _add(self, name: str, type_: AlgebraicType) -> int:

@@ -29,10 +29,10 @@ _NO_ROWS: Final = RowList(b"")
 _NO_ROWS_BYTES: Final = b"\1" + bytes(8)  # no offsets, no data
 
 _ENTRIES: Final = 1_000_000
-"""Lists of rows, tables and query sets in one message.
+"""Tables, updates and query sets in one message.
 
 Each may take eight bytes on the wire and costs some hundred here, so a limit on bytes alone is no limit on memory. The
-server sends one list for each query that a client has live.
+server sends one update for each query that a client has live.
 """
 
 _SHAPES: Final = 1024  # remembered beginnings of updates; a connection seldom has more tables times query sets
@@ -44,7 +44,7 @@ class RowReader:
     Attributes:
         limit: Rows that one message may hold, all its lists together.
         rows_left: How many of them are left.
-        entries_left: How many more lists, tables and query sets the message may name.
+        entries_left: How many more tables, updates and query sets the message may name.
     """
 
     __slots__ = ("_shapes", "entries_left", "limit", "rows_left")
@@ -58,6 +58,12 @@ class RowReader:
         """Begin a message: everything is still allowed."""
         self.rows_left = self.limit
         self.entries_left = _ENTRIES
+
+    def admit(self, what: str, count: int) -> None:
+        """Count things that are about to be built and are no rows; too many of them in one message are refused."""
+        self.entries_left -= count
+        if self.entries_left < 0:
+            raise DecodeError(f"{what}: expected at most {_ENTRIES} tables and query sets in one message, got more")
 
     def row_list(self, data: bytes, position: int) -> tuple[RowList, int]:
         """Read a `BsatnRowList`; the rows are copied out of the payload once, as one block."""
@@ -140,9 +146,7 @@ class RowReader:
         position += 4
         if count * least > len(data) - position:
             raise DecodeError(f"{name}: expected {count} elements, got {len(data) - position} bytes")
-        self.entries_left -= count
-        if self.entries_left < 0:
-            raise DecodeError(f"{name}: expected at most {_ENTRIES} entries in one message, got more")
+        self.admit(name, count)
         items: list[T] = []
         for index in range(count):
             try:
@@ -205,7 +209,7 @@ def _read_text(name: str, data: bytes, position: int) -> tuple[str, int]:
     try:
         return data[start:end].decode(), end
     except UnicodeDecodeError:
-        raise DecodeError(f"{name}: expected UTF-8, got {data[start:end][:80]!r}") from None
+        raise DecodeError(f"{name}: expected UTF-8, got {length} other bytes") from None
 
 
 def write_row_list(rows: RowList) -> bytes:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, cast
 
 from ..bsatn.codec import Codec
 from ..errors import DecodeError, RemoteProtocolError
@@ -19,6 +19,7 @@ from ..schema.model import Schema
 from . import messages as m
 from . import v1_messages as v1
 from .compression import NAMES, inflate, seal, unseal
+from .declare import Append, Custom
 from .rowlist import RowList
 from .rows import RowReader, write_row_list
 from .v1_translation import Translation
@@ -39,13 +40,8 @@ class _V1:
         self._limits = limits
         self._schema = schema
         self._rows = RowReader(limits.rows_per_message)
-        types = v1.LAYOUT.types(
-            limits,
-            args=self._args(),
-            rows=self._row_lists(),
-            query_update=self._query_updates(),
-            query_id=_QUERY_ID,
-        )
+        self._inflate_left = 0
+        types = v1.LAYOUT.types(limits, **self._customs())
         self._client: Codec = types.codec(v1.CLIENT_MESSAGE)
         self._server: Codec = types.codec(v1.SERVER_MESSAGE)
         self._translation = Translation(schema, self._in_rows, self._out_rows)
@@ -53,7 +49,6 @@ class _V1:
     def read_server(self, payload: bytes | str) -> Iterator[m.ServerMessage]:
         """The server's message."""
         self._check_size(payload)
-        self._rows.start()
         try:
             yield self._translation.up_server(self.decode_server(payload))
         except DecodeError as error:
@@ -79,6 +74,7 @@ class _V1:
 
     def decode_server(self, payload: bytes | str) -> v1.ServerMessage:
         """A server's payload as v1 has it; raises `DecodeError` or `RemoteProtocolError`."""
+        self._rows.start()
         message: v1.ServerMessage = self._parse(payload, self._server, is_server=True)
         return message
 
@@ -120,35 +116,36 @@ class _V1:
 
     # --- customs ------------------------------------------------------------------------------------------------------
 
-    def _args(self) -> dict[str, Any]:
+    def _customs(self) -> dict[str, Custom]:
         return {
-            "decode": _read_bytes,
-            "encode": lambda value, append: append(_U32.pack(len(value)) + value),
-            "min_size": 4,
-            "from_json": _expect_text,
-            "to_json": _as_it_is,
+            "args": Custom(_read_bytes, _write_bytes, 4, _expect_text, _as_it_is),
+            "rows": Custom(self._rows.row_list, _write_rows, 7, self._json_rows, _as_it_is),
+            "query_update": Custom(
+                self._read_query_update, _write_query_update, 5, self._json_query_update, _query_update_to_json
+            ),
+            "table_id": Custom(self._read_table_id, _write_u32, 4, self._table_id_from_json, _as_it_is),
+            "query_id": Custom(_read_u32, _write_u32, 4, _query_id_from_json, _query_id_to_json),
         }
 
-    def _row_lists(self) -> dict[str, Any]:
-        return {
-            "decode": self._rows.row_list,
-            "encode": lambda rows, append: append(write_row_list(rows)),
-            "min_size": 7,
-            "from_json": self._json_rows,
-            "to_json": _as_it_is,
-        }
+    def _count_table(self) -> None:
+        """Each table of a message costs far more than its bytes, so their number is limited as rows are."""
+        self._rows.entries_left -= 1
+        if self._rows.entries_left < 0:
+            raise DecodeError("tables: expected fewer in one message")
 
-    def _query_updates(self) -> dict[str, Any]:
-        return {
-            "decode": self._read_query_update,
-            "encode": lambda update, append: append(_write_query_update(update)),
-            "min_size": 5,
-            "from_json": self._json_query_update,
-            "to_json": lambda update: {"deletes": update.deletes, "inserts": update.inserts},
-        }
+    def _read_table_id(self, data: bytes, pos: int) -> tuple[int, int]:
+        self._count_table()
+        return _read_u32(data, pos)
+
+    def _table_id_from_json(self, value: Any) -> int:
+        self._count_table()
+        if type(value) is not int or not 0 <= value < 2**32:
+            raise DecodeError(f"table_id: expected a u32, got {_shown(value)}")
+        return value
 
     def _read_query_update(self, data: bytes, pos: int) -> tuple[v1.QueryUpdate, int]:
         """Plain, or compressed on its own; this server never compresses here, but a decoder must understand it."""
+        self._rows.admit("updates", 1)
         tag = data[pos]
         if tag == 0:
             deletes, end = self._rows.row_list(data, pos + 1)
@@ -157,7 +154,8 @@ class _V1:
         if tag >= len(NAMES):
             raise DecodeError(f"tag of CompressableQueryUpdate: expected 0, 1 or 2, got {tag}")
         packed, end = _read_bytes(data, pos + 1)
-        body = inflate(tag, packed, self._limits.decompressed_size, f"{self.name}: CompressableQueryUpdate")
+        body = inflate(tag, packed, self._inflate_left, f"{self.name}: CompressableQueryUpdate")
+        self._inflate_left -= len(body)
         deletes, middle = self._rows.row_list(body, 0)
         inserts, last = self._rows.row_list(body, middle)
         if last != len(body):
@@ -165,17 +163,19 @@ class _V1:
         return v1.QueryUpdate(deletes, inserts, data[pos:end]), end
 
     def _json_rows(self, value: Any) -> list[str]:
-        if not isinstance(value, list) or not all(isinstance(row, str) for row in value):
-            raise DecodeError(f"rows: expected a list of JSON texts, got {repr(value)[:80]}")
-        self._rows.rows_left -= len(value)
+        rows = cast("list[str]", value)
+        if not _is(list, value) or not all(type(row) is str for row in rows):
+            raise DecodeError(f"rows: expected a list of JSON texts, got {_shown(value)}")
+        self._rows.rows_left -= len(rows)
         if self._rows.rows_left < 0:
             raise DecodeError(f"rows: expected at most {self._rows.limit} in one message, got more")
-        return value
+        return rows
 
     def _json_query_update(self, value: Any) -> v1.QueryUpdate:
-        if not isinstance(value, dict) or value.keys() != {"deletes", "inserts"}:
-            raise DecodeError(f"QueryUpdate: expected deletes and inserts, got {repr(value)[:80]}")
-        return v1.QueryUpdate(self._json_rows(value["deletes"]), self._json_rows(value["inserts"]))
+        parts = cast("dict[str, Any]", value)
+        if not _is(dict, value) or parts.keys() != {"deletes", "inserts"}:
+            raise DecodeError(f"QueryUpdate: expected deletes and inserts, got {_shown(value)}")
+        return v1.QueryUpdate(self._json_rows(parts["deletes"]), self._json_rows(parts["inserts"]))
 
 
 class V1Bsatn(_V1):
@@ -187,7 +187,9 @@ class V1Bsatn(_V1):
     def _parse(self, payload: bytes | str, codec: Codec, *, is_server: bool) -> Any:
         if isinstance(payload, str):
             raise RemoteProtocolError(f"{self.name}: expected a binary message, got a text message")
-        body, start = unseal(payload, self._limits.decompressed_size, self.name) if is_server else (payload, 0)
+        limit = self._limits.decompressed_size
+        body, start = unseal(payload, limit, self.name) if is_server else (payload, 0)
+        self._inflate_left = limit - len(body)  # compressed parts count together with what they are in
         message, end = codec.decode(body, start)
         if end != len(body):
             raise DecodeError(f"expected one message per payload, got {len(body) - end} bytes more")
@@ -200,11 +202,11 @@ class V1Bsatn(_V1):
         assert isinstance(payload, bytes)
         return seal(payload, compression)
 
-    def _in_rows(self, _table: str, rows: v1.Rows) -> RowList:
+    def _in_rows(self, table: str, rows: v1.Rows) -> RowList:  # noqa: ARG002 - BSATN rows need no table
         assert isinstance(rows, RowList)
         return rows
 
-    def _out_rows(self, _table: str, rows: RowList) -> v1.Rows:
+    def _out_rows(self, table: str, rows: RowList) -> v1.Rows:  # noqa: ARG002 - as above
         return rows
 
 
@@ -222,12 +224,14 @@ class V1Json(_V1):
     def _format(self, message: Any, codec: Codec) -> bytes | str:
         return json.dumps(codec.to_json(message, positional=False), separators=(",", ":"))
 
-    def _seal(self, payload: bytes | str, _compression: str) -> bytes | str:
+    def _seal(self, payload: bytes | str, compression: str) -> bytes | str:  # noqa: ARG002 - no envelope here
         return payload
 
     def _in_rows(self, table: str, rows: v1.Rows) -> RowList:
         if table not in self._schema.tables:
             return RowList.of([])  # unreadable; the table's name goes on, so that its loss is told
+        assert isinstance(rows, list)
+        assert not isinstance(rows, RowList)
         codec = self._schema.row_codec(table)
         return RowList.of([codec.encode(codec.from_json(_load(row, f"a row of {table}"))) for row in rows])
 
@@ -236,11 +240,12 @@ class V1Json(_V1):
         return [json.dumps(codec.to_json(codec.decode_exact(row)), separators=(",", ":")) for row in rows]
 
 
-def _load(text: str | bytes, what: str) -> Any:
+def _load(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"{what}: expected JSON, got {text[:40]!r}: {error}") from error
+        # The text itself, which the error holds, may be somebody's row.
+        raise DecodeError(f"{what}: expected JSON, got something else: {error}") from None
 
 
 def _read_bytes(data: bytes, pos: int) -> tuple[bytes, int]:
@@ -251,17 +256,40 @@ def _read_bytes(data: bytes, pos: int) -> tuple[bytes, int]:
     return data[pos + 4 : end], end
 
 
-def _write_query_update(update: v1.QueryUpdate) -> bytes:
+def _write_bytes(value: bytes, append: Append) -> None:
+    append(_U32.pack(len(value)))
+    append(value)
+
+
+def _write_rows(rows: RowList, append: Append) -> None:
+    append(write_row_list(rows))
+
+
+def _write_query_update(update: v1.QueryUpdate, append: Append) -> None:
     if update.packed is not None:
-        return update.packed
+        append(update.packed)
+        return
     assert isinstance(update.deletes, RowList)
     assert isinstance(update.inserts, RowList)
-    return b"\0" + write_row_list(update.deletes) + write_row_list(update.inserts)
+    append(b"\0" + write_row_list(update.deletes) + write_row_list(update.inserts))
+
+
+def _query_update_to_json(update: v1.QueryUpdate) -> dict[str, Any]:
+    return {"deletes": update.deletes, "inserts": update.inserts}
+
+
+def _is(kind: type, value: object) -> bool:
+    """`isinstance`, but telling the type checkers nothing: they would call the elements unknown from there on."""
+    return isinstance(value, kind)
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]
 
 
 def _expect_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise DecodeError(f"expected JSON in a string, got {repr(value)[:80]}")
+        raise DecodeError(f"expected JSON in a string, got {_shown(value)}")
     return value
 
 
@@ -269,26 +297,21 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _read_query_id(value: Any) -> int:
-    """`{"id": 1}`; a bare number, which some clients send, is read too."""
-    number = value.get("id") if isinstance(value, Mapping) and len(value) == 1 else value
-    if type(number) is not int or not 0 <= number < 2**32:
-        raise DecodeError(f"query_id: expected {{'id': number}}, got {repr(value)[:80]}")
-    return number
-
-
-def _decode_query_id(data: bytes, pos: int) -> tuple[int, int]:
+def _read_u32(data: bytes, pos: int) -> tuple[int, int]:
     return _U32.unpack_from(data, pos)[0], pos + 4
 
 
-def _encode_query_id(value: int, append: Callable[[bytes], None]) -> None:
+def _write_u32(value: int, append: Append) -> None:
     append(_U32.pack(value))
 
 
-_QUERY_ID: Final[dict[str, Any]] = {
-    "decode": _decode_query_id,
-    "encode": _encode_query_id,
-    "min_size": 4,
-    "from_json": _read_query_id,
-    "to_json": lambda value: {"id": value},
-}
+def _query_id_from_json(value: Any) -> int:
+    """`{"id": 1}`; a bare number, which some clients send, is read too."""
+    number: Any = cast("dict[str, Any]", value).get("id") if _is(dict, value) else value
+    if type(number) is not int or not 0 <= number < 2**32:
+        raise DecodeError(f"query_id: expected {{'id': number}}, got {_shown(value)}")
+    return number
+
+
+def _query_id_to_json(value: int) -> dict[str, int]:
+    return {"id": value}

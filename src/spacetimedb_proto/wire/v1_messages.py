@@ -32,6 +32,7 @@ LAYOUT: Final = Declarations()
 STRING, U8, U32, U64, U128 = (Primitive[name] for name in ("STRING", "U8", "U32", "U64", "U128"))
 STRINGS = Array(STRING)
 
+TABLE_ID = LAYOUT.custom("table_id")  # a u32; one per table of a message, which is why tables are counted by it
 ARGS = LAYOUT.custom("args")
 ROWS = LAYOUT.custom("rows")
 QUERY_UPDATE = LAYOUT.custom("query_update")
@@ -62,7 +63,9 @@ class TableUpdate:
     updates: list[QueryUpdate]
 
 
-TABLE_UPDATE = LAYOUT.record(TableUpdate, table_id=U32, table_name=STRING, num_rows=U64, updates=Array(QUERY_UPDATE))
+TABLE_UPDATE = LAYOUT.record(
+    TableUpdate, table_id=TABLE_ID, table_name=STRING, num_rows=U64, updates=Array(QUERY_UPDATE)
+)
 
 
 @attrs.frozen

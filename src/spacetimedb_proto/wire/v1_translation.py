@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..bsatn.values import TimeDuration
-from ..errors import LocalProtocolError, RemoteProtocolError
+from ..errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from ..schema.model import Schema
 from . import messages as m
 from . import v1_messages as v1
@@ -46,6 +46,10 @@ class Translation:
         self._schema = schema
         self._in = in_rows
         self._out = out_rows
+        # v1's answers repeat what was asked, v2's do not: what a server's side has read and not answered yet.
+        self._message_ids: dict[int, bytes] = {}
+        self._calls: dict[int, m.CallReducer] = {}
+        self._connection: m.InitialConnection | None = None
 
     # --- up: server ---------------------------------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class Translation:
                 return m.ReducerUpdate(call, m.TransactionUpdate([]), "reducer ran out of energy")
 
     def _query_result(self, message: v1.OneOffQueryResponse) -> m.OneOffQueryResult:
-        request_id = int.from_bytes(message.message_id, "little")
+        request_id = _request_id(message.message_id)
         if message.error is not None:
             return m.OneOffQueryResult(request_id, message.error)
         tables = [
@@ -143,13 +147,13 @@ class Translation:
 
     # --- up and down: client ------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def up_client(message: v1.ClientMessage) -> m.ClientMessage:
+    def up_client(self, message: v1.ClientMessage) -> m.ClientMessage:
         """A client's message as one of v2."""
         match message:
             case v1.CallReducer():
-                return m.CallReducer(message.request_id, message.flags, message.reducer, message.args)
+                return self._up_call(message)
             case v1.CallProcedure():
+                _check_flags(message.flags, 0)
                 return m.CallProcedure(message.request_id, message.flags, message.procedure, message.args)
             case v1.SubscribeSingle():
                 return m.Subscribe(message.request_id, message.query_id, [message.query])
@@ -158,9 +162,20 @@ class Translation:
             case v1.Unsubscribe() | v1.UnsubscribeMulti():
                 return m.Unsubscribe(message.request_id, message.query_id)
             case v1.OneOffQuery():
-                return m.OneOffQuery(int.from_bytes(message.message_id, "little"), message.query_string)
+                return self._up_query(message)
             case v1.Subscribe():
                 return m.ReplaceSubscription(message.request_id, message.query_strings)
+
+    def _up_call(self, message: v1.CallReducer) -> m.CallReducer:
+        _check_flags(message.flags, 1)
+        call = m.CallReducer(message.request_id, message.flags, message.reducer, message.args)
+        self._calls[message.request_id] = call
+        return call
+
+    def _up_query(self, message: v1.OneOffQuery) -> m.OneOffQuery:
+        request_id = _request_id(message.message_id)
+        self._message_ids[request_id] = message.message_id
+        return m.OneOffQuery(request_id, message.query_string)
 
     @staticmethod
     def down_client(message: m.ClientMessage) -> v1.ClientMessage:
@@ -191,6 +206,7 @@ class Translation:
             case m.TransactionUpdate():
                 return v1.TransactionUpdateLight(0, self._down_update(message))
             case m.InitialConnection():
+                self._connection = message
                 return v1.IdentityToken(message.identity, message.token, message.connection_id)
             case m.SubscribeApplied():
                 rows = self._down_rows(message.rows, leaving=False)
@@ -207,8 +223,10 @@ class Translation:
                 return self._down_query_result(message)
             case m.ProcedureResult():
                 return self._down_procedure_result(message)
-            case m.ReducerResult() | m.SubscribeBatchApplied():
-                raise LocalProtocolError(f"v1 has no {type(message).__name__}")
+            case m.ReducerResult():
+                return self._down_reducer_update(self._told(message))
+            case m.SubscribeBatchApplied():
+                raise LocalProtocolError("v1 has no SubscribeBatchApplied")
 
     def _table(self, name: str, updates: list[v1.QueryUpdate]) -> v1.TableUpdate:
         rows = sum(len(update.inserts) + len(update.deletes) for update in updates)
@@ -223,17 +241,38 @@ class Translation:
         return v1.DatabaseUpdate(tables)
 
     def _down_update(self, update: m.TransactionUpdate) -> v1.DatabaseUpdate:
-        tables: list[v1.TableUpdate] = []
-        for query_set in update.query_sets:
-            for table in query_set.tables:
-                updates: list[v1.QueryUpdate] = []
-                for rows in table.rows:
-                    if isinstance(rows, m.EventTableRows):
-                        raise LocalProtocolError("v1 cannot carry the rows of event tables")
-                    name = table.table_name
-                    updates.append(v1.QueryUpdate(self._out(name, rows.deletes), self._out(name, rows.inserts)))
-                tables.append(self._table(table.table_name, updates))
-        return v1.DatabaseUpdate(tables)
+        tables: dict[str, list[v1.QueryUpdate]] = {}
+        for table in (table for query_set in update.query_sets for table in query_set.tables):
+            name = table.table_name
+            updates = tables.setdefault(name, [])
+            for rows in table.rows:
+                if isinstance(rows, m.EventTableRows):
+                    raise LocalProtocolError("v1 cannot carry the rows of event tables")
+                updates.append(v1.QueryUpdate(self._out(name, rows.deletes), self._out(name, rows.inserts)))
+        return v1.DatabaseUpdate([self._table(name, updates) for name, updates in tables.items()])
+
+    def _told(self, message: m.ReducerResult) -> m.ReducerUpdate:
+        """The answer to a call as v1 gives it: with the call itself."""
+        call, connection = self._calls.pop(message.request_id, None), self._connection
+        if call is None or connection is None:
+            raise LocalProtocolError(f"the client made no call {message.request_id}, or was not greeted yet")
+        told = m.ReducerCall(
+            call.reducer,
+            call.request_id,
+            call.args,
+            connection.identity,
+            connection.connection_id,
+            message.timestamp,
+        )
+        match message.result:
+            case m.ReducerOk(_, update):
+                return m.ReducerUpdate(told, update, None)
+            case m.ReducerOkEmpty():
+                return m.ReducerUpdate(told, m.TransactionUpdate([]), None)
+            case m.ReducerErr(error):
+                return m.ReducerUpdate(told, m.TransactionUpdate([]), error[4:].decode(errors="replace"))
+            case m.ReducerInternalError(text):
+                return m.ReducerUpdate(told, m.TransactionUpdate([]), text)
 
     def _down_reducer_update(self, message: m.ReducerUpdate) -> v1.TransactionUpdate:
         call = message.call
@@ -252,7 +291,7 @@ class Translation:
         )
 
     def _down_query_result(self, message: m.OneOffQueryResult) -> v1.OneOffQueryResponse:
-        message_id = message.request_id.to_bytes(4, "little")
+        message_id = self._message_ids.pop(message.request_id, None) or message.request_id.to_bytes(4, "little")
         if isinstance(message.result, str):
             return v1.OneOffQueryResponse(message_id, message.result, [], _NONE)
         tables = [v1.OneOffTable(part.table, self._out(part.table, part.rows)) for part in message.result.tables]
@@ -266,3 +305,15 @@ class Translation:
         else:
             status = v1.Failed(message.status.error)
         return v1.ProcedureResult(status, message.timestamp, message.total_host_execution_duration, message.request_id)
+
+
+def _request_id(message_id: bytes) -> int:
+    """This side's message ids are request ids; other clients choose up to a GUID, and a server repeats theirs."""
+    if len(message_id) > 16:
+        raise DecodeError(f"message_id: expected at most 16 bytes, got {len(message_id)}")
+    return int.from_bytes(message_id, "little")
+
+
+def _check_flags(flags: int, most: int) -> None:
+    if flags > most:
+        raise DecodeError(f"flags: expected at most {most}, got {flags}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
-from ..errors import DecodeError, RemoteProtocolError
+from ..errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from ..limits import Limits
 from . import messages as m
 from .compression import seal, unseal
@@ -75,7 +75,7 @@ class _Reader:
         try:
             return data.decode()
         except UnicodeDecodeError:
-            raise DecodeError(f"expected UTF-8, got {data[:80]!r}") from None
+            raise DecodeError(f"expected UTF-8, got {len(data)} other bytes") from None
 
     def texts(self) -> list[str]:
         return self.many(4, _Reader.text)
@@ -85,6 +85,7 @@ class _Reader:
         count = self.u32()
         if count * least > len(self.data) - self.at:
             raise DecodeError(f"expected {count} elements, got {len(self.data) - self.at} bytes")
+        self.rows.admit("elements", count)
         return [read(self) for _ in range(count)]
 
     def tag(self, what: str, count: int) -> int:
@@ -163,7 +164,8 @@ SERVER_READERS: Final[Sequence[tuple[str, _Read]]] = (
 
 
 def _bytes(data: bytes | str) -> bytes:
-    assert isinstance(data, bytes), "BSATN protocols carry arguments and values as bytes"
+    if isinstance(data, str):
+        raise LocalProtocolError("expected arguments and values as BSATN, got JSON, which only v1.json carries")
     return _U32.pack(len(data)) + data
 
 
@@ -205,8 +207,10 @@ def _write_unsubscribed(x: m.UnsubscribeApplied) -> bytes:
 
 
 def _write_subscription_error(x: m.SubscriptionError) -> bytes:
+    if x.query_set_id is None:
+        raise LocalProtocolError("only v1 can end all query sets at once")
     request = b"\1" if x.request_id is None else b"\0" + _U32.pack(x.request_id)
-    return request + _U32.pack(x.query_set_id or 0) + _text(x.error)
+    return request + _U32.pack(x.query_set_id) + _text(x.error)
 
 
 _Writers: TypeAlias = Mapping[type, tuple[int, Callable[[Any], bytes]]]
@@ -300,13 +304,13 @@ class V2:
         """A client's messages, one at a time."""
         return self._read(self._binary(payload), 0, CLIENT_READERS)
 
-    def write_client(self, messages: Sequence[m.ClientMessage]) -> list[bytes | str]:
+    def write_client(self, sent: Sequence[m.ClientMessage]) -> list[bytes | str]:
         """Payloads for the server."""
-        return list(self._batched(messages, CLIENT_WRITERS, CLIENT_BATCH))
+        return list(self._batched(sent, CLIENT_WRITERS, CLIENT_BATCH))
 
-    def write_server(self, messages: Sequence[m.ServerMessage], compression: str = "none") -> list[bytes | str]:
+    def write_server(self, sent: Sequence[m.ServerMessage], compression: str = "none") -> list[bytes | str]:
         """Payloads for a client."""
-        return [seal(body, compression) for body in self._batched(messages, SERVER_WRITERS, SERVER_BATCH)]
+        return [seal(body, compression) for body in self._batched(sent, SERVER_WRITERS, SERVER_BATCH)]
 
     def _binary(self, payload: bytes | str) -> bytes:
         if isinstance(payload, str):
@@ -319,13 +323,14 @@ class V2:
 
     def _read(self, body: bytes, start: int, readers: Sequence[tuple[str, _Read]]) -> Iterator[Any]:
         reader = _Reader(body, start, self._rows)
-        while True:
-            yield self._message(reader, readers)
-            if reader.at == len(body):
-                return
-            if not self.batches:
+        is_more = True
+        while is_more:
+            message = self._message(reader, readers)
+            is_more = reader.at < len(body)
+            if is_more and not self.batches:
                 left = len(body) - reader.at
                 raise RemoteProtocolError(f"{self.name}: expected one message per payload, got {left} bytes more")
+            yield message
 
     def _message(self, reader: _Reader, readers: Sequence[tuple[str, _Read]]) -> Any:
         start = reader.at
@@ -339,18 +344,17 @@ class V2:
         try:
             return read(reader)
         except DecodeError as error:
-            raise RemoteProtocolError(f"{self.name}: {name} at byte {start}: {error}") from error
+            raise RemoteProtocolError(f"{self.name}: {name} at byte {reader.at}: {error}") from error
         except (struct.error, IndexError):
             raise RemoteProtocolError(
-                f"{self.name}: {name} at byte {start}: expected more bytes, got the end of the payload"
+                f"{self.name}: {name} at byte {reader.at}: expected more bytes, got the end of the payload"
             ) from None
 
     def _batched(self, messages: Sequence[Any], writers: _Writers, size: int) -> Iterator[bytes]:
         batch: list[bytes] = []
         length = 0
         for message in messages:
-            tag, write = writers[type(message)]
-            data = _U8.pack(tag) + write(message)
+            data = self._written(message, writers)
             if batch and (not self.batches or length + len(data) > size):
                 yield b"".join(batch)
                 batch, length = [], 0
@@ -358,6 +362,16 @@ class V2:
             length += len(data)
         if batch:
             yield b"".join(batch)
+
+    def _written(self, message: Any, writers: _Writers) -> bytes:
+        name = type(message).__name__
+        if type(message) not in writers:
+            raise LocalProtocolError(f"{self.name} has no {name}")
+        tag, write = writers[type(message)]
+        try:
+            return _U8.pack(tag) + write(message)
+        except (struct.error, UnicodeEncodeError) as error:
+            raise LocalProtocolError(f"{self.name}: {name} cannot be written: {error}") from error
 
 
 class V3(V2):

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 from spacetimedb_proto.errors import RemoteProtocolError
 from spacetimedb_proto.limits import Limits
-from spacetimedb_proto.schema import load_schema
 from spacetimedb_proto.wire import PROTOCOLS, protocol
 from spacetimedb_proto.wire.compression import seal, unseal
+from tests.proto.wire.recorded import schema
+from tests.proto.wire.recorded import wire_of as wire
 from tests.transcripts import websockets
 
-SCHEMAS = Path(__file__).parents[2] / "data" / "schemas"
 RECORDED = {"argvalues": websockets(), "ids": lambda each: each.name}
-
-
-@cache
-def schema(module):
-    return load_schema((SCHEMAS / f"{module}.v10.json").read_text("utf-8"))
-
-
-def wire(transcript):
-    return protocol(transcript.protocol, schema(transcript.module), Limits())
 
 
 def plain(payload):
