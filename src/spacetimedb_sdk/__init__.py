@@ -1,0 +1,147 @@
+"""The Python client SDK for SpacetimeDB.
+
+::
+
+    from spacetimedb_sdk import connect
+
+    async with connect("http://127.0.0.1:3000", "chat") as conn:
+        await conn.subscribe("SELECT * FROM message")
+        for message in conn.db.message:
+            print(message.sender, message.text)
+
+`connect` serves asyncio and trio. An in-process server for tests is in `spacetimedb_sdk.testing`.
+"""
+
+from spacetimedb_proto.bsatn.values import (
+    ConnectionId,
+    Err,
+    Identity,
+    Ok,
+    ScheduleAt,
+    Some,
+    TimeDuration,
+    Timestamp,
+)
+from spacetimedb_proto.cache import Change, Changes, Deleted, Inserted, TableChange, Updated
+from spacetimedb_proto.errors import (
+    AuthenticationError,
+    CallError,
+    CallTimeout,
+    ConnectError,
+    ConnectionLost,
+    ConnectionRefused,
+    DatabaseNotFound,
+    DecodeError,
+    EncodeError,
+    IdentityChanged,
+    LocalProtocolError,
+    NotSent,
+    OutcomeUnknown,
+    ProcedureError,
+    ProtocolError,
+    QueryError,
+    ReducerError,
+    RemoteProtocolError,
+    SchemaError,
+    SchemaMismatch,
+    SpacetimeDBError,
+    StreamOverflow,
+    SubscriptionError,
+    UnsupportedProtocol,
+)
+from spacetimedb_proto.events import (
+    Arguments,
+    Committed,
+    Disconnected,
+    Failed,
+    ReducerEvent,
+    Refused,
+    SubscribeApplied,
+    SubscriptionFailed,
+    Transaction,
+    UnsubscribeApplied,
+)
+from spacetimedb_proto.limits import Limits
+from spacetimedb_proto.schema import Schema, load_schema
+from spacetimedb_proto.states import QuerySetState
+
+from .async_connection import AsyncPending, AsyncStream, Connecting, Connection, connect
+from .bindings.context import Context
+from .bindings.engine import TransactionRecord
+from .bindings.functions import Procedure, Reducer
+from .bindings.listeners import Listener
+from .bindings.pending import Pending
+from .bindings.subscription import Subscription
+from .bindings.tables import TableHandle
+from .sql import Query, literal, sql
+
+__all__ = [
+    "Arguments",
+    "AsyncPending",
+    "AsyncStream",
+    "AuthenticationError",
+    "CallError",
+    "CallTimeout",
+    "Change",
+    "Changes",
+    "Committed",
+    "ConnectError",
+    "Connecting",
+    "Connection",
+    "ConnectionId",
+    "ConnectionLost",
+    "ConnectionRefused",
+    "Context",
+    "DatabaseNotFound",
+    "DecodeError",
+    "Deleted",
+    "Disconnected",
+    "EncodeError",
+    "Err",
+    "Failed",
+    "Identity",
+    "IdentityChanged",
+    "Inserted",
+    "Limits",
+    "Listener",
+    "LocalProtocolError",
+    "NotSent",
+    "Ok",
+    "OutcomeUnknown",
+    "Pending",
+    "Procedure",
+    "ProcedureError",
+    "ProtocolError",
+    "Query",
+    "QueryError",
+    "QuerySetState",
+    "Reducer",
+    "ReducerError",
+    "ReducerEvent",
+    "Refused",
+    "RemoteProtocolError",
+    "ScheduleAt",
+    "Schema",
+    "SchemaError",
+    "SchemaMismatch",
+    "Some",
+    "SpacetimeDBError",
+    "StreamOverflow",
+    "SubscribeApplied",
+    "Subscription",
+    "SubscriptionError",
+    "SubscriptionFailed",
+    "TableChange",
+    "TableHandle",
+    "TimeDuration",
+    "Timestamp",
+    "Transaction",
+    "TransactionRecord",
+    "UnsubscribeApplied",
+    "UnsupportedProtocol",
+    "Updated",
+    "connect",
+    "literal",
+    "load_schema",
+    "sql",
+]

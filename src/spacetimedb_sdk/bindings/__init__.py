@@ -1,0 +1,1 @@
+"""Tables, reducers and the rest as Python objects, the same on every host."""

@@ -1,0 +1,108 @@
+"""Reducers and procedures as things that can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from spacetimedb_proto.schema.model import Function
+
+from .context import Context
+from .listeners import Listener
+from .names import Namespace
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Procedure", "Procedures", "Reducer", "Reducers", "procedures_of", "reducers_of"]
+
+
+class _Callable:
+    def __init__(self, engine: Engine, function: Function) -> None:
+        self._engine = engine
+        self._function = function
+
+    @property
+    def name(self) -> str:
+        """Its name in the server's schema."""
+        return self._function.name
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | dict[str, Any]:
+        """One way of giving arguments, out of two: positional ones first, the rest by name."""
+        if not kwargs:
+            return args
+        if not args:
+            return kwargs
+        names = self._engine.schema.params_codec(self._function).names
+        clash = [name for name in names[: len(args)] if name in kwargs]
+        if clash:
+            raise TypeError(f"{self.name}() got multiple values for argument {clash[0]!r}")
+        return {**dict(zip(names, args, strict=False)), **kwargs}
+
+    def __repr__(self) -> str:
+        params = ", ".join(param.name for param in self._function.params)
+        return f"<{type(self).__name__.lower()} {self.name}({params})>"
+
+
+class Reducer(_Callable):
+    """A reducer. Calling it sends the call at once; the outcome is what the call returns."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the reducer, with arguments in declared order or by name.
+
+        Returns:
+            The outcome to come: a `ReducerEvent`, or a `ReducerError` with the server's text. Await it, or wait for it
+            as the host does; unclaimed, a failure goes to the connection's `on_error`.
+
+        Raises:
+            EncodeError: An argument does not fit its parameter. Nothing is sent.
+            TypeError: The wrong number of arguments. Nothing is sent.
+            NotSent: The connection is over.
+        """
+        engine = self._engine
+        engine.check_open(self.name, function=self.name)
+        arguments = self._arguments(args, kwargs)
+        return engine.call(f"reducer {self.name}", lambda: engine.session.call_reducer(self.name, arguments))
+
+    def on_outcome(self, callback: Callable[[Context], object]) -> Listener[Callable[[Context], object]]:
+        """Call `callback(ctx)` for each outcome of this reducer that the server tells: `ctx.event` is a `ReducerEvent`.
+
+        v2 and v3 tell only of this connection's own calls.
+        """
+        return self._engine.on_outcome(self.name, callback)
+
+
+class Procedure(_Callable):
+    """A procedure. Calling it sends the call at once; the outcome is what the call returns."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the procedure, with arguments in declared order or by name.
+
+        Returns:
+            The outcome to come: the procedure's return value, or a `ProcedureError`.
+
+        Raises:
+            EncodeError, TypeError, NotSent: As for reducers.
+        """
+        engine = self._engine
+        engine.check_open(self.name, function=self.name)
+        arguments = self._arguments(args, kwargs)
+        return engine.call(f"procedure {self.name}", lambda: engine.session.call_procedure(self.name, arguments))
+
+
+Reducers: TypeAlias = Namespace[Reducer]
+Procedures: TypeAlias = Namespace[Procedure]
+
+
+def reducers_of(engine: Engine) -> Reducers:
+    """The module's reducers that clients may call."""
+    functions = {name: function for name, function in engine.schema.reducers.items() if function.is_callable}
+    aliases = {function.source_name: name for name, function in functions.items()}
+    return Namespace("reducer", functions, lambda name: Reducer(engine, functions[name]), aliases)
+
+
+def procedures_of(engine: Engine) -> Procedures:
+    """The module's procedures that clients may call."""
+    functions = {name: function for name, function in engine.schema.procedures.items() if function.is_callable}
+    aliases = {function.source_name: name for name, function in functions.items()}
+    return Namespace("procedure", functions, lambda name: Procedure(engine, functions[name]), aliases)

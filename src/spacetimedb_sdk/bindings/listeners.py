@@ -1,0 +1,80 @@
+"""Callbacks and who holds them.
+
+A listener added or removed while callbacks run counts from the next event on: every dispatch works on the list as it
+was when the event began.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Listener", "Listeners", "name_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def name_of(callback: Callable[..., Any]) -> str:
+    """A callback's name as a reader of the log would look for it: module and qualified name."""
+    name = getattr(callback, "__qualname__", None) or type(callback).__qualname__
+    module = getattr(callback, "__module__", None)
+    return f"{module}.{name}" if module else str(name)
+
+
+class Listener(Generic[F]):
+    """A registered callback. Calling it calls the function, so a decorated name stays usable.
+
+    Attributes:
+        callback: The function.
+    """
+
+    def __init__(self, callback: F, owner: Listeners[F]) -> None:
+        self.callback = callback
+        self._owner = owner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.callback(*args, **kwargs)
+
+    def remove(self) -> None:
+        """Call the function no more, from the next event on. Removing twice is harmless."""
+        self._owner.discard(self)
+
+    def __repr__(self) -> str:
+        return f"<listener {name_of(self.callback)}>"
+
+
+class Listeners(Generic[F]):
+    """The listeners for one kind of event, in the order they were added."""
+
+    def __init__(self) -> None:
+        self._listeners: tuple[Listener[F], ...] = ()
+
+    def add(self, callback: F) -> Listener[F]:
+        """Register a callback.
+
+        Raises:
+            TypeError: It is not callable, or it is a coroutine function, which nobody would await.
+        """
+        if not callable(callback):
+            raise TypeError(f"expected a function, got {callback!r}")
+        if inspect.iscoroutinefunction(callback):
+            raise TypeError(
+                f"expected a plain function, got the coroutine function {name_of(callback)}: "
+                "read a stream such as changes() instead, or start a task from a plain function"
+            )
+        listener = Listener(callback, self)
+        self._listeners = (*self._listeners, listener)
+        return listener
+
+    def discard(self, listener: Listener[F]) -> None:
+        """Forget a listener, if it is here."""
+        self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+    def now(self) -> tuple[Listener[F], ...]:
+        """The listeners as of now: a tuple that later changes do not touch."""
+        return self._listeners
+
+    def __bool__(self) -> bool:
+        return bool(self._listeners)

@@ -1,0 +1,93 @@
+"""The outcome of something asked of the server: a value or an error, once.
+
+A pending outcome that fails and that nobody claims is not lost: it goes to the connection's error listeners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
+
+__all__ = ["Pending"]
+
+T = TypeVar("T")
+
+
+class Pending(Generic[T]):
+    """What a call will come to.
+
+    Attributes:
+        what: The call, in words, for messages.
+    """
+
+    def __init__(self, what: str, report_unclaimed: Callable[[SpacetimeDBError, str], None]) -> None:
+        self.what = what
+        self._report_unclaimed = report_unclaimed
+        self._callbacks: list[Callable[[Pending[T]], object]] = []
+        self._done = False
+        self._claimed = False
+        self._value: T | None = None
+        self._error: SpacetimeDBError | None = None
+
+    def done(self) -> bool:
+        """Whether the outcome is known."""
+        return self._done
+
+    def result(self) -> T:
+        """The value.
+
+        Raises:
+            SpacetimeDBError: The call's error, or `LocalProtocolError` while the outcome is not known.
+        """
+        self._claimed = True
+        if not self._done:
+            raise LocalProtocolError(f"{self.what} is not done yet")
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    def exception(self) -> SpacetimeDBError | None:
+        """The error, or None if there is a value or nothing yet. Asking claims it."""
+        self._claimed = True
+        return self._error
+
+    def add_done_callback(self, callback: Callable[[Pending[T]], object]) -> None:
+        """Call `callback(pending)` once the outcome is known: at once if it is known already."""
+        self._claimed = True
+        if self._done:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    def abandon(self, callback: Callable[[Pending[T]], object]) -> None:
+        """Take a callback back: its owner waits no more. If nobody else does, the outcome is unclaimed again."""
+        if callback in self._callbacks:
+            self._callbacks.remove(callback)
+        self._claimed = bool(self._callbacks)
+
+    def resolve(self, value: T) -> bool:
+        """Set the value; returns whether anybody waited for it."""
+        self._value = value
+        return self._finish()
+
+    def fail(self, error: SpacetimeDBError) -> bool:
+        """Set the error; returns whether anybody waited for it."""
+        self._error = error
+        return self._finish()
+
+    def _finish(self) -> bool:
+        self._done = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(self)
+        return bool(callbacks)
+
+    def __del__(self) -> None:
+        if self._error is not None and not self._claimed:
+            self._report_unclaimed(self._error, self.what)
+
+    def __repr__(self) -> str:
+        state: Any = "pending" if not self._done else self._error or "done"
+        return f"<{self.what}: {state!r}>" if self._error else f"<{self.what}: {state}>"

@@ -1,0 +1,118 @@
+"""A subscription: a handle on one query set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from spacetimedb_proto.errors import SpacetimeDBError
+from spacetimedb_proto.events import SubscribeApplied, UnsubscribeApplied
+from spacetimedb_proto.query_sets import QuerySet
+from spacetimedb_proto.states import QuerySetState
+
+from .context import Context
+from .listeners import Listener, Listeners
+from .pending import Pending
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Subscription"]
+
+ContextCallback = Callable[[Context], object]
+
+
+class Subscription:
+    """A set of queries whose rows the cache holds and keeps up to date.
+
+    On hosts that await, `await subscription` waits until it is applied and returns the subscription itself.
+    """
+
+    def __init__(self, engine: Engine, query_set: QuerySet) -> None:
+        self.applied_listeners: Listeners[ContextCallback] = Listeners()
+        self.ended_listeners: Listeners[ContextCallback] = Listeners()
+        self._engine = engine
+        self._query_set = query_set
+        self._is_over = False
+        self._applied: Pending[Subscription] = engine.pending(f"subscribe {'; '.join(self.queries)[:200]}")
+        self._ended: Pending[None] | None = None
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The queries' texts."""
+        return self._query_set.queries
+
+    @property
+    def state(self) -> QuerySetState:
+        """Where it stands: requested, live, leaving, ended."""
+        return self._query_set.state
+
+    @property
+    def pending(self) -> Pending[Subscription]:
+        """Its being applied, to be waited for."""
+        return self._applied
+
+    def on_applied(self, callback: ContextCallback) -> Listener[ContextCallback]:
+        """Call `callback(ctx)` when the first rows are in the cache: at once, if they are already."""
+        listener = self.applied_listeners.add(callback)
+        if self.state in (QuerySetState.LIVE, QuerySetState.LEAVING):
+            event = SubscribeApplied(self._query_set.id, self._engine.no_changes)
+            self._engine.run(listener, Context(event, self._engine))
+        return listener
+
+    def on_ended(self, callback: ContextCallback) -> Listener[ContextCallback]:
+        """Call `callback(ctx)` when it is over and its rows have left the cache: at once, if that is so already.
+
+        `ctx.event` is a `SubscriptionFailed` when the server refused or ended it.
+        """
+        listener = self.ended_listeners.add(callback)
+        if self._is_over:
+            event = UnsubscribeApplied(self._query_set.id, self._engine.no_changes)
+            self._engine.run(listener, Context(event, self._engine))
+        return listener
+
+    def unsubscribe(self) -> Pending[None]:
+        """End it, at any time, also before it is applied. Doing it twice, or when the connection is over, is harmless.
+
+        Returns:
+            What can be waited for: the rows have left the cache.
+        """
+        if self._ended is None:
+            self._ended = self._engine.pending("unsubscribe")
+            if self._is_over or self._engine.ended is not None:
+                self._ended.resolve(None)
+            else:
+                self._engine.unsubscribe(self._query_set.id)
+        return self._ended
+
+    def applied(self) -> bool:
+        """Note that it is applied; returns whether anybody waited."""
+        return self._applied.resolve(self)
+
+    def ended(self, error: SpacetimeDBError | None) -> bool:
+        """Note that it is over; returns whether anybody waited."""
+        self._is_over = True
+        waited = self._ended.resolve(None) if self._ended is not None else False
+        if not self._applied.done():
+            return self._applied.fail(error or SpacetimeDBError("unsubscribed before it was applied")) or waited
+        if error is not None and not self.ended_listeners and self._ended is None:
+            self._engine.report(error, f"subscription {'; '.join(self.queries)[:200]}")
+        return waited
+
+    def lost(self, error: SpacetimeDBError) -> None:
+        """Note that the connection is over."""
+        if not self._applied.done():
+            self._applied.fail(error)
+        if self._ended is not None and not self._ended.done():
+            self._ended.resolve(None)
+
+    def __await__(self) -> Generator[Any, Any, Subscription]:
+        try:
+            return (yield from self._applied.__await__())  # type: ignore[attr-defined, no-any-return]
+        except BaseException:
+            if not self._applied.done():  # whoever waited was cancelled, and with it the wish for the rows
+                self.unsubscribe()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<subscription {self.state.value}: {'; '.join(self.queries)}>"

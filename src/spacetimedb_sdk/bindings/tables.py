@@ -1,0 +1,195 @@
+"""Tables and views as users see them: rows, lookups, callbacks, streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from weakref import WeakSet
+
+from spacetimedb_proto.cache import Change, TableCache, TableChange
+from spacetimedb_proto.errors import LocalProtocolError
+from spacetimedb_proto.schema.model import Table
+
+from ..sql import Condition, Field, Query, select
+from .context import Context
+from .listeners import Listener, Listeners
+from .names import Namespace
+from .streams import Stream
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Db", "ListenersNow", "TableHandle", "TableListeners"]
+
+RowCallback: TypeAlias = Callable[[Context, Any], object]
+UpdateCallback: TypeAlias = Callable[[Context, Any, Any], object]
+ChangesCallback: TypeAlias = Callable[[Context, TableChange], object]
+
+
+class TableListeners:
+    """The callbacks and streams of one table."""
+
+    def __init__(self) -> None:
+        self.insert: Listeners[RowCallback] = Listeners()
+        self.delete: Listeners[RowCallback] = Listeners()
+        self.update: Listeners[UpdateCallback] = Listeners()
+        self.changes: Listeners[ChangesCallback] = Listeners()
+        self.streams: WeakSet[Stream[Change]] = WeakSet()
+
+    def now(self) -> ListenersNow:
+        """All of them as of now: what callbacks add or remove counts from the next event on."""
+        return ListenersNow(
+            self.insert.now(), self.delete.now(), self.update.now(), self.changes.now(), tuple(self.streams)
+        )
+
+
+class ListenersNow(NamedTuple):
+    """The listeners of one table as of the beginning of an event."""
+
+    insert: tuple[Listener[RowCallback], ...]
+    delete: tuple[Listener[RowCallback], ...]
+    update: tuple[Listener[UpdateCallback], ...]
+    changes: tuple[Listener[ChangesCallback], ...]
+    streams: tuple[Stream[Change], ...]
+
+
+class TableHandle:
+    """A table or view: the rows that live subscriptions hold of it."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._table: Table = engine.schema.tables[name]
+        self._columns = {column.name: column.index for column in self._table.columns}
+        attributes = engine.schema.row_codec(name).field_names
+        self._columns |= {attribute: index for index, attribute in enumerate(attributes)}
+
+    @property
+    def name(self) -> str:
+        """Its name in the server's schema, as SQL and logs have it."""
+        return self._table.name
+
+    @property
+    def _cache(self) -> TableCache:
+        return self._engine.session.cache.table(self._table.name)
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rows as of now; changes during the iteration do not touch it."""
+        return iter(self._cache)
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def count(self) -> int:
+        """How many distinct rows there are."""
+        return len(self._cache)
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == other for other in self)
+
+    def find(self, **columns: Any) -> Any:
+        """The row with this value in a unique column, or with these values in the columns of a unique constraint.
+
+        Returns:
+            The row, or None.
+
+        Raises:
+            LocalProtocolError: The columns are not unique: use `filter`.
+            EncodeError: A value is not one that its column could hold.
+            TypeError: There is no such column.
+        """
+        values = self._values("find", columns)
+        if not any(set(key) == values.keys() for key in self._unique_keys()):
+            unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._unique_keys())
+            raise LocalProtocolError(
+                f"{self.name}.find(): expected unique columns ({unique or 'there are none'}), "
+                f"got {', '.join(columns) or 'none'}; filter() takes any"
+            )
+        return next(self._cache.select(values), None)
+
+    def filter(self, **columns: Any) -> Iterator[Any]:
+        """The rows with these values, through an index where one covers some of the columns.
+
+        Raises:
+            EncodeError: A value is not one that its column could hold.
+            TypeError: There is no such column.
+        """
+        return self._cache.select(self._values("filter", columns))
+
+    def _unique_keys(self) -> tuple[tuple[int, ...], ...]:
+        key = self._table.primary_key
+        first = () if key is None else ((key,),)
+        return tuple(dict.fromkeys((*first, *self._table.unique_sets)))
+
+    def _values(self, method: str, columns: dict[str, Any]) -> dict[int, Any]:
+        unknown = [name for name in columns if name not in self._columns]
+        if unknown:
+            known = ", ".join(column.name for column in self._table.columns)
+            raise TypeError(f"{self.name}.{method}() got an unexpected column {unknown[0]!r}; there are: {known}")
+        return {self._columns[name]: value for name, value in columns.items()}
+
+    def where(self, condition: Callable[[Any], Condition] | None = None) -> Query:
+        """The query for these rows: `db.player.where(lambda p: (p.level > 3) & (p.name == name))`.
+
+        Values are quoted as the server parses them. Without a condition: all rows.
+        """
+        return select(self.name, _Fields(self.name, self._columns, self._table), condition)
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+
+    def on_insert(self, callback: RowCallback) -> Listener[RowCallback]:
+        """Call `callback(ctx, row)` for each row that appears; of an event table, for each event. Also a decorator."""
+        return self._engine.listeners_of(self.name).insert.add(callback)
+
+    def on_delete(self, callback: RowCallback) -> Listener[RowCallback]:
+        """Call `callback(ctx, row)` for each row that leaves. Also a decorator."""
+        return self._engine.listeners_of(self.name).delete.add(callback)
+
+    def on_update(self, callback: UpdateCallback) -> Listener[UpdateCallback]:
+        """Call `callback(ctx, old, new)` for each row replaced under its primary key. Also a decorator.
+
+        Raises:
+            LocalProtocolError: The table has no primary key, so there are only inserts and deletes.
+        """
+        if self._table.primary_key is None or self._table.is_event:
+            event = self._table.is_event
+            why = "is an event table" if event else "has no primary key"
+            other = "on_insert" if event else "on_insert and on_delete"
+            raise LocalProtocolError(f"{self.name} {why}, so its rows are never updated: use {other}")
+        return self._engine.listeners_of(self.name).update.add(callback)
+
+    def on_changes(self, callback: ChangesCallback) -> Listener[ChangesCallback]:
+        """Call `callback(ctx, changes)` once for each event that changes this table. Also a decorator."""
+        return self._engine.listeners_of(self.name).changes.add(callback)
+
+    def changes(self) -> Any:
+        """Record `Inserted`, `Updated` and `Deleted` from now on, as a stream that the host's users can read."""
+        self._engine.check_open(f"{self.name}.changes()")
+        streams = self._engine.listeners_of(self.name).streams
+        stream = self._engine.host.stream(f"{self.name}.changes()", streams.discard)
+        streams.add(stream)
+        return stream
+
+    def __repr__(self) -> str:
+        return f"<table {self.name}: {len(self)} rows>"
+
+
+class _Fields:
+    """The columns of a table, for conditions."""
+
+    def __init__(self, table: str, columns: dict[str, int], definition: Table) -> None:
+        self.__table = table
+        self.__columns = columns
+        self.__definition = definition
+
+    def __getattr__(self, name: str) -> Field:
+        index = self.__columns.get(name)
+        if index is None:
+            raise AttributeError(f"{self.__table} has no column {name!r}")
+        return Field(self.__table, self.__definition.columns[index].name)
+
+    __getitem__ = __getattr__
+
+
+Db: TypeAlias = Namespace[TableHandle]

@@ -1,0 +1,98 @@
+"""Where the behaviour suite runs: on asyncio and trio, over each protocol, on our own server or on a real one.
+
+Without `SPACETIMEDB_URI` every test has an in-process server to itself. With it, all tests share that server, which
+must serve the behaviour module under the name in `SPACETIMEDB_DATABASE`; tests that break the server are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from spacetimedb_sdk import Connection, UnsupportedProtocol, connect
+
+REAL_URI = os.environ.get("SPACETIMEDB_URI")
+OWN_PROTOCOLS = ("v3.bsatn", "v2.bsatn")
+ALL_PROTOCOLS = ("v3.bsatn", "v2.bsatn", "v1.bsatn", "v1.json")
+
+Connect = Callable[..., Awaitable[Connection]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "behaviour" in item.path.parts:
+            item.add_marker(pytest.mark.live)
+
+
+@attrs.frozen
+class Target:
+    """A server with the behaviour module on it; `own` is the server object if it is ours to break."""
+
+    uri: str
+    database: str
+    own: Any = None
+
+    def need_own(self, why: str) -> Any:
+        if self.own is None:
+            pytest.skip(f"needs a server of our own: {why}")
+        return self.own
+
+
+@pytest.fixture(params=ALL_PROTOCOLS if REAL_URI else OWN_PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    if REAL_URI:
+        yield Target(REAL_URI, os.environ.get("SPACETIMEDB_DATABASE", "behaviour"))
+    else:
+        from spacetimedb_sdk.testing import serve
+        from tests.behaviour_module import behaviour
+
+        with serve(behaviour) as server:
+            yield Target(server.uri, server.database, server)
+
+
+@pytest.fixture
+async def not_offered(target: Target) -> str:
+    """A protocol that the server does not speak."""
+    if target.own is not None:
+        return "v1.json"
+    for name in ALL_PROTOCOLS:
+        try:
+            conn = await connect(target.uri, target.database, protocols=(name,))
+        except UnsupportedProtocol:
+            return name
+        await conn.aclose()
+    return pytest.skip("the server speaks every protocol")
+
+
+@pytest.fixture
+async def client(target: Target, protocol: str) -> AsyncIterator[Connect]:
+    """Opens connections over the protocol under test and closes them afterwards, in no particular order."""
+    opened: list[Connection] = []
+
+    async def open_connection(**options: Any) -> Connection:
+        options.setdefault("protocols", (protocol,))
+        conn = await connect(target.uri, target.database, **options)
+        opened.append(conn)
+        return conn
+
+    with anyio.fail_after(30):
+        try:
+            conn = await open_connection()
+        except UnsupportedProtocol:
+            pytest.skip(f"the server does not offer {protocol}")
+        if REAL_URI:
+            await conn.reducers.clear()
+        await conn.aclose()
+        yield open_connection
+        for conn in opened:
+            await conn.aclose()
