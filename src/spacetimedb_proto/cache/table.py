@@ -71,6 +71,7 @@ class TableCache:
         self._decoded: dict[bytes, Any] = {}
         self._pair_by = key_reader(codec, (table.primary_key,)) if table.primary_key is not None else None
         declared = dict.fromkeys((*table.unique_sets, *(index.columns for index in table.indexes)))
+        self._covering: dict[tuple[int, ...], tuple[int, ...] | None] = {}
         self._lookups = [key for key in declared if all(codec.column(column).is_scalar for column in key)]
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ class TableCache:
         Raises:
             EncodeError: A value is not one that its column could hold.
         """
-        columns = self._covering_index(values.keys())
+        columns = self._covering_index(tuple(values))
         if columns is None:
             return self._scan(self, self._as_held(values))
         index = self._index(columns)
@@ -131,12 +132,13 @@ class TableCache:
                 raise error.within(self.table.columns[column].name).within(self.table.name) from None
         return held
 
-    def _covering_index(self, columns: Iterable[int]) -> tuple[int, ...] | None:
+    def _covering_index(self, columns: tuple[int, ...]) -> tuple[int, ...] | None:
         """The declared index that narrows most: unique ones first, then those with most columns."""
-        given = set(columns)
-        fitting = [key for key in self._lookups if given.issuperset(key)]
-        unique = set(self.table.unique_sets)
-        return max(fitting, key=lambda key: (key in unique, len(key)), default=None)
+        if columns not in self._covering:
+            unique = set(self.table.unique_sets)
+            fitting = [key for key in self._lookups if set(key).issubset(columns)]
+            self._covering[columns] = max(fitting, key=lambda key: (key in unique, len(key)), default=None)
+        return self._covering[columns]
 
     def _index(self, columns: tuple[int, ...]) -> Index:
         index = self._indexes.get(columns)

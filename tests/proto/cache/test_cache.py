@@ -145,7 +145,8 @@ def check_changes(change, before, after, key=None):
     else:
         assert all(key(old) == key(new) for old, new in updates)
         paired = {key(row) for row in inserts} & {key(row) for row in deletes}
-        assert not paired, "a delete and an insert of one key must be an update"
+        possible = all(len(rows) == len(set(map(key, rows))) for rows in (before, after))
+        assert not paired or not possible, "a delete and an insert of one key must be an update"
 
 
 @pytest.mark.parametrize(("name", "rows", "key"), [("keyed", ROWS, lambda row: row[:4]), ("plain", TEXTS, None)])
