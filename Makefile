@@ -20,9 +20,15 @@ types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-# A real server, built once from packages and kept in a cache folder; `SPACETIMEDB_URI` names one to use instead.
+# The behaviour suite on a real server: the one that SPACETIMEDB_URI names, or one built from packages and kept in a cache.
+SUITE := $(CURDIR)/$(BIN)/python -m pytest tests/behaviour -m live $(ARGS)
+
 live: $(VENV)/dev.stamp
-	$(BIN)/python tests/live/server.py -- $(CURDIR)/$(BIN)/python -m pytest tests/behaviour -m live $(ARGS)
+ifdef SPACETIMEDB_URI
+	$(SUITE)
+else
+	$(BIN)/python tests/live/server.py -- $(SUITE)
+endif
 
 clean:
 	rm -rf $(VENV)

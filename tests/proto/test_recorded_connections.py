@@ -1,0 +1,93 @@
+"""Recorded connections as bytes on a link: however they are cut or joined, the events are the same."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from spacetimedb_proto import ClientConnection, Limits, load_schema
+from spacetimedb_proto.events import Connected, Disconnected
+from spacetimedb_proto.uri import Endpoint
+from tests.connections import events
+from tests.transcripts import websockets
+from tests.websocket_bytes import BINARY, CLOSE, PING, TEXT, accepting, close_frame, fragments, frame
+
+SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
+SERVER_FRAGMENT = 4096
+RECORDED = {"argvalues": websockets(), "ids": lambda each: each.name}
+
+
+@cache
+def schema(module):
+    return load_schema((SCHEMAS / f"{module}.v10.json").read_text("utf-8"))
+
+
+def wire_bytes(recorded):
+    """A server's frame as the real server sends it: long messages in fragments, with a ping in between."""
+    if recorded.op == "ping":
+        return frame(PING)
+    if recorded.op == "close":
+        return close_frame(recorded.code, recorded.reason)
+    opcode, payload = (BINARY, recorded.payload) if recorded.op == "binary" else (TEXT, recorded.payload.encode())
+    return fragments(opcode, payload, SERVER_FRAGMENT, between=frame(PING)) if payload else frame(opcode)
+
+
+def moves(transcript):
+    """What the client sent, and what the server sent until the client's next word, as one run of bytes."""
+    received = b""
+    for recorded in transcript.frames:
+        if recorded.sender == "server" and recorded.op != "pong":
+            received += wire_bytes(recorded)
+        elif recorded.payload is not None:
+            yield received, recorded.payload
+            received = b""
+    yield received, None
+
+
+def play(transcript, size, tail=b""):
+    """The events of a connection whose bytes come in pieces of `size` (None: as many at once as can be)."""
+    connection = ClientConnection(
+        schema(transcript.module),
+        Endpoint.parse("ws://127.0.0.1:3000"),
+        "recorded",
+        protocols=(transcript.protocol,),
+        limits=Limits(),
+    )
+    data = accepting(connection.data_to_send(), transcript.protocol)
+    log = []
+    for received, sent in moves(transcript):
+        data += received
+        for at in range(0, len(data), size or max(len(data), 1)):
+            connection.receive_data(data[at : at + (size or len(data))])
+            connection.data_to_send()
+            log += events(connection)
+        data = b""
+        if sent is not None:
+            connection.session.observe(sent)
+    if tail:
+        connection.receive_data(tail)
+    connection.receive_data(b"")
+    return log + events(connection)
+
+
+def told(log):
+    """Events without identity, for comparison."""
+    return [(type(event), repr(event)) for event in log]
+
+
+@pytest.mark.parametrize("transcript", **RECORDED)
+def test_whole_in_pieces_and_byte_by_byte(transcript):
+    whole = play(transcript, None)
+    assert isinstance(whole[0], Connected)
+    assert isinstance(whole[-1], Disconnected)
+    size = sum(len(received) for received, _ in moves(transcript))
+    # Byte by byte costs microseconds a byte; the longest recordings are cut a little less finely.
+    for piece in (1 if size < 20_000 else 7, 1000):
+        assert told(play(transcript, piece)) == told(whole)
+
+
+@pytest.mark.parametrize("transcript", [t for t in websockets() if t.close], ids=lambda each: each.name)
+def test_a_tail_after_the_end_changes_nothing(transcript):
+    assert told(play(transcript, None, tail=frame(BINARY, b"\0\xff") + frame(CLOSE))) == told(play(transcript, None))
