@@ -9,6 +9,7 @@ import enum
 import math
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -97,6 +98,7 @@ class Drawn:
         return self.types.codec(self.type)
 
 
+@lru_cache  # building it anew for each example would take most of the time
 def types(slots: int) -> st.SearchStrategy[AlgebraicType]:
     """Types that may refer to any of so many slots."""
     leaves: list[st.SearchStrategy[Any]] = [st.sampled_from(Primitive), st.sampled_from(SPECIAL)]

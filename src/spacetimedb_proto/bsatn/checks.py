@@ -33,8 +33,8 @@ _F32 = struct.Struct("<f")
 _F32_BITS = struct.Struct("<I")
 _F64 = struct.Struct("<d")
 _F64_BITS = struct.Struct("<Q")
-_SIGN, _EXPONENT, _MANTISSA = 0x8000_0000, 0x7FF0_0000_0000_0000, 0x007F_FFFF
-_QUIET = 0x0040_0000
+_SIGN, _EXPONENT, _MANTISSA, _QUIET = 0x8000_0000, 0x7F80_0000, 0x007F_FFFF, 0x0040_0000  # of an f32
+_WIDE_EXPONENT = 0x7FF0_0000_0000_0000  # of an f64, whose mantissa is 29 bits longer
 
 _BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
 
@@ -116,7 +116,7 @@ def too_deep(limit: int, variables: Mapping[str, Any]) -> tuple[Any, ...]:
 def nan32(data: bytes, position: int) -> float:
     """An f32 NaN as a float that still tells all of its bits; plain conversion would make it quiet."""
     (bits,) = _F32_BITS.unpack_from(data, position)
-    wide = (bits & _SIGN) << 32 | _EXPONENT | (bits & _MANTISSA) << 29
+    wide = (bits & _SIGN) << 32 | _WIDE_EXPONENT | (bits & _MANTISSA) << 29
     number: float = _F64.unpack(_F64_BITS.pack(wide))[0]
     return number
 
@@ -245,9 +245,7 @@ def as_variant(value: Any, title: str, classes: Mapping[type[Any], int], units: 
 
 
 def as_some(value: Any, expected: str) -> Any:
-    """The payload of an option whose payload can be None itself."""
-    if _is_a(value, Some):
-        return value.value
+    """Only called for what is neither None nor a `Some`, where the payload can be None itself."""
     raise EncodeError(expected, shown(value))
 
 
@@ -265,7 +263,7 @@ def pack32(value: float) -> bytes:
         return _F32.pack(value)
     (wide,) = _F64_BITS.unpack(_F64.pack(value))
     mantissa = wide >> 29 & _MANTISSA
-    return _F32_BITS.pack(wide >> 32 & _SIGN | _EXPONENT >> 32 & 0x7F80_0000 | (mantissa or _QUIET))
+    return _F32_BITS.pack(wide >> 32 & _SIGN | _EXPONENT | (mantissa or _QUIET))
 
 
 def integers(values: Sequence[Any], expected: str) -> list[int]:
@@ -299,12 +297,14 @@ def pack_floats32(values: Sequence[float]) -> bytes:
 
 def misfit(fields: Iterable[tuple[Path, str, str, Any]]) -> tuple[Path, str, Any]:
     """The note of a run of scalars: the first whose format refuses its value. Fields are path, type, format, value."""
-    for path, title, code, value in fields:
+    path: Path = ()
+    title, value = "", None
+    for path, title, code, value in fields:  # noqa: B007 - the loop ends at the one to blame
         try:
             struct.pack(f"<{code}", value)
         except (struct.error, OverflowError):
-            return path, title, value
-    return (), "a value that fits", None
+            break
+    return path, title, value
 
 
 def misfit_item(path: Path, title: str, code: str, values: Sequence[Any]) -> tuple[Path, str, Any]:

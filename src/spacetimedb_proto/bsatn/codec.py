@@ -29,7 +29,7 @@ from typing import Any
 
 from ..limits import Limits
 from .compiled import Codec, ParamsCodec, guarded
-from .decoding import write_decode, write_skip
+from .decoding import write_decode
 from .encoding import write_encode
 from .functions import Functions
 from .json_reading import write_read
@@ -37,6 +37,7 @@ from .json_writing import write_write
 from .layout import CustomNode
 from .names import parameter_names
 from .resolve import Resolver
+from .skipping import write_skip
 from .types import AlgebraicType, Product, Ref
 
 __all__ = ["Codec", "ParamsCodec", "Types"]

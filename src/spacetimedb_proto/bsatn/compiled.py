@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..errors import DecodeError, EncodeError, SchemaError
 from .checks import shown
-from .decoding import Reader, Skipper, is_elastic, write_decode, write_decode_elastic, write_decode_exact
+from .decoding import Reader, is_elastic, write_decode, write_decode_elastic, write_decode_exact
 from .encoding import write_encode_entry
 from .functions import Batch, Functions
 from .json_reading import write_read
@@ -30,6 +30,7 @@ from .layout import (
     least_size,
     plain,
 )
+from .skipping import Skipper
 from .source import path_text
 
 __all__ = ["Codec", "ParamsCodec", "guarded"]

@@ -1,6 +1,6 @@
-"""Generates the functions that read BSATN (protocol reference, 2.1 and 2.2): decode, skip, and read one column.
+"""Generates the functions that read BSATN (protocol reference, 2.1 and 2.2).
 
-All of them take `data` and move `pos` through it. Scalars that follow each other are unpacked together: `Reader`
+They take `data` and move `pos` through it. Scalars that follow each other are unpacked together: `Reader`
 collects them until something of variable size comes. Until then nothing that was read has a value yet, so what is
 to be done with the values is collected too. Reading is strict: what encoding would not write is refused.
 """
@@ -8,7 +8,7 @@ to be done with the values is collected too. Reading is strict: what encoding wo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from .checks import ZERO_SIZE_ELEMENTS
 from .functions import Batch
@@ -35,12 +35,12 @@ from .values import Some
 
 __all__ = [
     "Reader",
-    "Skipper",
+    "bad_tag",
+    "check_count",
     "is_elastic",
     "write_decode",
     "write_decode_elastic",
     "write_decode_exact",
-    "write_skip",
 ]
 
 
@@ -53,13 +53,6 @@ def write_decode(batch: Batch, node: Node) -> None:
     value = reader.read(node)
     reader.flush()
     batch.source.add(f"return {value}, pos")
-
-
-def write_skip(batch: Batch, node: Node) -> None:
-    """Write the body of `skip(data, pos, depth) -> end`."""
-    skipper = Skipper(batch)
-    skipper.skip(node)
-    batch.source.add(f"return pos + {skipper.take()}")
 
 
 def write_decode_exact(batch: Batch, node: Node) -> None:
@@ -95,7 +88,7 @@ def write_decode_elastic(batch: Batch, node: Node) -> None:
     batch.source.add(f"return {value}")
 
 
-def _check_count(source: Source, count: str, element: Node) -> None:
+def check_count(source: Source, count: str, element: Node) -> None:
     """Write the check that an array is not longer than its bytes, before anything is allocated for it."""
     if least_size(element) == 0:
         text = f"'at most {ZERO_SIZE_ELEMENTS} elements without bytes expected, got %d' % {count}"
@@ -196,7 +189,7 @@ class Reader:
     def _enum(self, node: EnumNode) -> str:
         variable, position = self._take("B", 1)
         members = self._functions.constant(tuple(node.members))
-        self._after(f"{variable} = {members}[{variable}]", position, _bad_tag(variable, node.title, len(node.members)))
+        self._after(f"{variable} = {members}[{variable}]", position, bad_tag(variable, node.title, len(node.members)))
         return variable
 
     def _construct(self, cls: type[Any], fields: list[tuple[str, str]]) -> str:
@@ -285,14 +278,14 @@ class Reader:
             self.flush()
             source.add(f"{value} = {payload}")
         source.add(f"elif {tag} == 1: {value} = None")
-        source.add("else: raise Bad", source.note("pos - 1", _bad_tag(tag, "option", 2)))
+        source.add("else: raise Bad", source.note("pos - 1", bad_tag(tag, "option", 2)))
         return value
 
     def _sum(self, node: SumNode) -> str:
         tag, _ = self._take("B", 1)
         self.flush()
         source, value = self._source, self._source.variable()
-        bad = source.note("pos - 1", _bad_tag(tag, node.title, len(node.variants)))
+        bad = source.note("pos - 1", bad_tag(tag, node.title, len(node.variants)))
         source.add(f"if {tag} >= {len(node.variants)}: raise Bad", bad)
         cases = [self._variant_case(value, variant) for variant in node.variants]
         if cases:
@@ -315,7 +308,7 @@ class Reader:
 
     def _array(self, node: ArrayNode) -> str:
         count = self._length()
-        _check_count(self._source, count, node.element)
+        check_count(self._source, count, node.element)
         value, element = self._source.variable(), plain(node.element)
         if isinstance(element, ScalarNode) and element.kind in ("int", "f32", "f64"):
             unpacked = f"list(unpack_from('<%d{element.code}' % {count}, data, pos))"
@@ -369,110 +362,6 @@ class Reader:
     }
 
 
-def _bad_tag(tag: str, title: str, count: int) -> str:
+def bad_tag(tag: str, title: str, count: int) -> str:
+    """An expression for what to say about a tag that is out of range."""
     return f"'tag %d, but ' % {tag} + {f'{title} has {count} variants'!r}"
-
-
-class Skipper:
-    """Writes the skipping of values: only what is needed to know where they end is looked at."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._functions = batch.functions
-        self._source = batch.source
-        self._ahead = 0
-
-    def take(self) -> int:
-        """Bytes that have been skipped but not yet added to the position; the caller adds them."""
-        ahead, self._ahead = self._ahead, 0
-        return ahead
-
-    def settle(self) -> None:
-        """Make the position the true one."""
-        if ahead := self.take():
-            self._source.add(f"pos += {ahead}")
-
-    def skip(self, node: Node) -> None:
-        """Write the skipping of one value."""
-        if node.fixed is not None:
-            self._ahead += node.fixed
-        elif self._source.indent >= MAX_INDENT and isinstance(node, ArrayNode | OptionNode | SumNode):
-            self._call(node)
-        else:
-            self._skip_variable(node)
-
-    def _skip_variable(self, node: Node) -> None:
-        match node:
-            case TextNode() | BytesNode():
-                where = self._place(4)
-                self._source.add(f"pos += U32(data, {where})[0] + {self.take()}", self._short(4, where))
-            case Slot():
-                inner = plain(node)
-                if isinstance(inner, TextNode | BytesNode):
-                    self._skip_variable(inner)
-                else:
-                    self._call(node)
-            case ProductNode(fields=fields):
-                for field in fields:
-                    with self._source.step(repr(field.name)):
-                        self.skip(field.node)
-            case OptionNode(payload=payload):
-                tag = self._tag("option", 2)
-                with self._source.block(f"if {tag} == 0"):
-                    self._source.add("pass")
-                    self.skip(payload)
-                    self.settle()
-            case SumNode(variants=variants):
-                tag = self._tag(node.title, len(variants))
-                if variants:
-                    dispatch(self._source, tag, [self._variant_case(variant) for variant in variants])
-            case ArrayNode(element=element):
-                self._array(element)
-            case _:
-                self.settle()
-                decode = self._functions.constant(cast("CustomNode", node).decode)
-                self._source.add(f"pos = {decode}(data, pos)[1]", self._source.note())
-
-    def _place(self, size: int) -> str:
-        where = f"pos + {self._ahead}"
-        self._ahead += size
-        return where
-
-    def _short(self, size: int, where: str) -> str:
-        return f"short(data, {where}, (({self._source.here()}, {size}),))"
-
-    def _tag(self, title: str, count: int) -> str:
-        tag = self._source.variable()
-        where = self._place(1)
-        self._source.add(f"{tag} = data[{where}]", self._short(1, where))
-        self.settle()
-        bad = self._source.note("pos - 1", _bad_tag(tag, title, count))
-        self._source.add(f"if {tag} >= {count}: raise Bad", bad)
-        return tag
-
-    def _call(self, node: Node) -> None:
-        self.settle()
-        self._source.add(f"pos = {self._batch.call('skip', node)}(data, pos, depth)", self._source.note())
-
-    def _variant_case(self, variant: Variant) -> Callable[[], None]:
-        def write() -> None:
-            with self._source.step(repr(variant.name)):
-                self._source.add("pass")
-                self.skip(variant.node)
-                self.settle()
-
-        return write
-
-    def _array(self, element: Node) -> None:
-        count = self._source.variable()
-        where = self._place(4)
-        self._source.add(f"{count} = U32(data, {where})[0]", self._short(4, where))
-        self.settle()
-        _check_count(self._source, count, element)
-        if element.fixed is not None:
-            self._source.add(f"pos += {count} * {element.fixed}")
-            return
-        index = self._source.variable()
-        with self._source.block(f"for {index} in range({count})"), self._source.step(index):
-            self.skip(element)
-            self.settle()

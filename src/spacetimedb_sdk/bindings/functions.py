@@ -27,17 +27,8 @@ class _Callable:
         """Its name in the server's schema."""
         return self._function.name
 
-    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | dict[str, Any]:
-        """One way of giving arguments, out of two: positional ones first, the rest by name."""
-        if not kwargs:
-            return args
-        if not args:
-            return kwargs
-        names = self._engine.schema.params_codec(self._function).names
-        clash = [name for name in names[: len(args)] if name in kwargs]
-        if clash:
-            raise TypeError(f"{self.name}() got multiple values for argument {clash[0]!r}")
-        return {**dict(zip(names, args, strict=False)), **kwargs}
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        return self._engine.schema.params_codec(self._function).arrange(args, kwargs)
 
     def __repr__(self) -> str:
         params = ", ".join(param.name for param in self._function.params)

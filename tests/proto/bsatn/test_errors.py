@@ -410,6 +410,19 @@ def test_other_classes_that_are_as_good() -> None:
         assert PLAYER.to_json(other) == PLAYER.to_json(player)
 
 
+class Me(Identity):
+    __slots__ = ()
+
+
+def test_instances_of_subclasses() -> None:
+    assert TYPES.codec(IDENTITY).encode(Me(bytes(32))) == bytes(32)
+
+    class Round(Shape.Circle):  # type: ignore[name-defined, misc]
+        pass
+
+    assert SHAPE.encode(Round(1.5)) == SHAPE.encode(Shape.Circle(1.5))
+
+
 class Grid:
     """As numpy's arrays: no `Sequence`, but one can iterate."""
 

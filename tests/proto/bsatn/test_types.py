@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+import sys
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -95,6 +98,29 @@ def test_codecs_are_made_once() -> None:
     assert made.names == {0: "Point"}
 
 
+def test_threads_may_meet_in_the_same_types() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            tree = Product((Element("point", Ref(1)), Element("kids", Array(Ref(0))), Element("next", option(Ref(0)))))
+            made = Types([tree, Product((Element("name", P.STRING),))], {0: "Tree", 1: "Point"})
+            meet = threading.Barrier(4)
+
+            def work(made: Types = made, meet: threading.Barrier = meet) -> tuple[Any, ...]:
+                meet.wait()
+                value = {"point": {"name": "x"}, "kids": [], "next": None}
+                codec = made.codec(Ref(0))
+                found = codec.decode_exact(codec.encode({**value, "kids": [value]}))
+                return type(found), type(found.point), codec.min_size, codec.from_json(codec.to_json(found)) == found
+
+            with ThreadPoolExecutor(4) as pool:
+                results = {future.result() for future in [pool.submit(work) for _ in range(4)]}
+            assert results == {(made.python_type(0), made.python_type(1), 9, True)}
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_scalars_and_floats_can_be_told() -> None:
     made = Types([P.F32])
     row = made.codec(Product((Element("f", Ref(0)), Element("i", IDENTITY), Element("l", Array(P.U16)))))
@@ -103,6 +129,22 @@ def test_scalars_and_floats_can_be_told() -> None:
     assert row.field_names == ("f", "i", "l")
     with pytest.raises(SchemaError, match="u8: only products have columns"):
         made.codec(P.U8).column(0)
+
+
+def test_columns_behind_all_that_varies() -> None:
+    made = Types([P.STRING, Sum((Element("a", Ref(0)), Element("b", UNIT)))], {1: "Choice"})
+    fields = [Ref(0), Array(Ref(0)), Ref(1), option(Ref(0)), Array(UUID), Array(option(UNIT)), P.U8]
+    row = made.codec(Product(tuple(Element(f"c{index}", field) for index, field in enumerate(fields))))
+    value = row.python_type("x", ["y", "zz"], made.python_type(1).A("a"), "o", [uuid.UUID(int=1)], [(), None], 7)
+    data = row.encode(value)
+    assert row.column_reader(6)(data) == 7
+    assert [row.column_reader(index)(data) for index in range(7)] == list(attrs.astuple(value, recurse=False))
+    with pytest.raises(DecodeError) as caught:
+        row.column_reader(6)(data[:17])
+    assert str(caught.value) == "Row.c1[1] at byte 14: 4 bytes expected, 3 left"
+    with pytest.raises(DecodeError) as caught:
+        row.column_slicer(0)(b"\5\0\0\0x")
+    assert str(caught.value) == "Row.c0 at byte 0: 9 bytes expected, 5 left"
 
 
 def test_text_columns_of_many_lengths() -> None:

@@ -163,6 +163,7 @@ def test_every_bit_of_a_nan_survives(bits: int) -> None:
         (codec(Array(P.F32)), b"\x02\0\0\0" + data + b"\0\0\x80\x7f"),
         (codec(Product((Element("a", P.U8), Element("b", P.F32), Element("c", P.F32)))), b"\x01" + data * 2),
         (codec(Product((Element("a", P.STRING), Element("b", P.F32)))), b"\x01\0\0\0x" + data),
+        (codec(Product((Element("a", P.F32), Element("b", P.F32)))), bytes(4) + data),
         (codec(Array(Product((Element("b", P.F32),)))), b"\x02\0\0\0" + data * 2),
         (codec(P.F64), b"\x01\0\0\0" + data),
     ):
