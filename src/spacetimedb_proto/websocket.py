@@ -69,6 +69,19 @@ class ClientConnection(FramedConnection):
     Feed it with `receive_data`, send what `data_to_send` returns, take events from `next_event` until `NEED_DATA`, and
     call `handle_timeout` at `next_deadline()`. Nothing that the peer does makes any of these raise: the last event is
     always `Disconnected`, and says why. After that everything is inert.
+
+    Args:
+        schema: The module's definition, for the session.
+        endpoint: The server.
+        database: Name or identity of the database.
+        token: Sent as a bearer token; without one the server makes a new anonymous identity.
+        protocols: Subprotocols to offer. The server takes the newest that it knows.
+        compression: What the server may compress large messages with.
+        light: Leave reducer information out of transactions; v1 only.
+        confirmed: Wait for durable transactions, or not; None leaves it to the server.
+        limits: What the server may cost.
+        timeouts: How long to wait for what.
+        now: The time, on the clock that `handle_timeout` will be called with.
     """
 
     IS_CLIENT: ClassVar[bool] = True
@@ -89,19 +102,6 @@ class ClientConnection(FramedConnection):
         now: float = 0.0,
     ) -> None:
         """Make the handshake; `data_to_send` then returns it.
-
-        Args:
-            schema: The module's definition, for the session.
-            endpoint: The server.
-            database: Name or identity of the database.
-            token: Sent as a bearer token; without one the server makes a new anonymous identity.
-            protocols: Subprotocols to offer. The server takes the newest that it knows.
-            compression: What the server may compress large messages with.
-            light: Leave reducer information out of transactions; v1 only.
-            confirmed: Wait for durable transactions, or not; None leaves it to the server.
-            limits: What the server may cost.
-            timeouts: How long to wait for what.
-            now: The time, on the clock that `handle_timeout` will be called with.
 
         Raises:
             LocalProtocolError: An option has an unknown value.

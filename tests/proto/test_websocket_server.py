@@ -83,7 +83,8 @@ def test_server_accepts_only_upgrades():
     server = asked()
     with pytest.raises(LocalProtocolError, match=r"^there is no upgrade request to accept$"):
         server.accept(ServerSession(schema(), protocol=V2))
-    server.respond(426)
+    server.respond(426, [("connection", "upgrade"), ("upgrade", "websocket")])
+    assert b"Connection: upgrade\r\n" in server.data_to_send()
     with pytest.raises(LocalProtocolError, match=r"^there is no request to respond to$"):
         server.respond(426)
 

@@ -23,12 +23,14 @@ async def test_bytes_pass_both_ways():
 @pytest.mark.anyio
 async def test_sending_waits_for_room():
     one, other = pipe(capacity=4)
+    await one.send(b"full")
     received = b""
     async with anyio.create_task_group() as group:
         group.start_soon(one.send, b"0123456789")
-        while len(received) < 10:
+        await anyio.wait_all_tasks_blocked()
+        while len(received) < 14:
             received += await other.receive()
-    assert received == b"0123456789"
+    assert received == b"full0123456789"
 
 
 @pytest.mark.anyio

@@ -1,0 +1,319 @@
+"""A database: a module's rows, the clients that are connected, and what each of their messages does.
+
+It takes messages and delivers messages; bytes, protocols and sockets are other modules'. Everything happens in the
+order of the calls, one thing after the other, and clock and ids come from outside: the same calls do the same again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+import attrs
+
+from spacetimedb_proto.bsatn.codec import ParamsCodec
+from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
+from spacetimedb_proto.errors import (
+    CallError,
+    ConnectionRefused,
+    DecodeError,
+    LocalProtocolError,
+    ReducerError,
+)
+from spacetimedb_proto.schema.definitions import Function
+from spacetimedb_proto.wire import messages
+from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, QuerySetUpdate, ServerMessage
+
+from .context import ReducerContext, Tables
+from .module import Lifecycle, Module, ModuleFunction
+from .queries import compile_query
+from .sql import SqlError
+from .storage import Changes, Storage
+from .subscriptions import QuerySet, rows_of
+from .tokens import derive_identity
+
+__all__ = ["Client", "Database"]
+
+logger = logging.getLogger("spacetimedb_sdk.testing")
+
+FATAL: Final = "The instance encountered a fatal error."
+"""All that a client learns about a fault in the module (protocol reference, 3.5)."""
+
+
+@attrs.define(eq=False)
+class Client:
+    """One connected client.
+
+    Attributes:
+        identity: Who it is.
+        connection_id: Which of its connections.
+        deliver: Takes what it is to be told.
+        query_sets: Its live subscriptions by their ids.
+    """
+
+    identity: Identity
+    connection_id: ConnectionId
+    deliver: Callable[[ServerMessage], None]
+    query_sets: dict[int, QuerySet] = attrs.field(factory=dict[int, QuerySet], init=False)
+
+    def __str__(self) -> str:
+        """As the real server names a client in its errors."""
+        return f"(Identity({self.identity}), ConnectionId({self.connection_id}))"
+
+
+@attrs.frozen
+class _Caller:
+    """On whose behalf a function runs."""
+
+    identity: Identity
+    connection_id: ConnectionId | None
+
+
+class Database:
+    """One database made of a module, empty but for what `init` put into it.
+
+    Args:
+        module: What it is made of.
+        clock: What time it is.
+
+    Attributes:
+        name: The module's name.
+        identity: Its own, by which clients may also address it.
+        schema: The module's.
+
+    Raises:
+        TypeError: Something in the module is declared wrongly.
+        Exception: What `init` raised.
+    """
+
+    def __init__(self, module: Module, *, clock: Callable[[], Timestamp]) -> None:
+        self.name = module.name
+        self.identity = derive_identity(f"database {module.name}")
+        self.schema = module.schema
+        self.clock = clock
+        self._module = module
+        self._storage = Storage(module.schema)
+        self._tables = Tables(self._storage)
+        self._clients: list[Client] = []
+        init = module.lifecycle(Lifecycle.INIT)
+        if init is not None:
+            with self._storage.transaction():
+                self._call(init, _Caller(self.identity, None), clock())
+
+    def __repr__(self) -> str:
+        return f"<Database {self.name!r} with {len(self._clients)} clients>"
+
+    # --- clients ------------------------------------------------------------------------------------------------------
+
+    def connect(
+        self, identity: Identity, connection_id: ConnectionId, token: str, deliver: Callable[[ServerMessage], None]
+    ) -> Client:
+        """Let a client in; its first message is delivered before this returns.
+
+        Raises:
+            ConnectionRefused: The module's `client_connected` raised. What it did is undone.
+        """
+        client = Client(identity, connection_id, deliver)
+        try:
+            changes = self._run_lifecycle(Lifecycle.CLIENT_CONNECTED, client)
+        except Exception as error:
+            if not isinstance(error, ReducerError):
+                logger.exception("%s: client_connected failed", self.name)
+            raise ConnectionRefused(str(error)) from error
+        self._clients.append(client)
+        client.deliver(messages.InitialConnection(identity, connection_id, token))
+        self._publish(changes)
+        return client
+
+    def disconnect(self, client: Client) -> None:
+        """A client has left. Once is enough, more often does nothing."""
+        if client not in self._clients:
+            return
+        self._clients.remove(client)
+        try:
+            changes = self._run_lifecycle(Lifecycle.CLIENT_DISCONNECTED, client)
+        except Exception:
+            logger.exception("%s: client_disconnected failed", self.name)
+        else:
+            self._publish(changes)
+
+    def _run_lifecycle(self, when: Lifecycle, client: Client) -> dict[str, Changes]:
+        function = self._module.lifecycle(when)
+        with self._storage.transaction() as changes:
+            if function is not None:
+                self._call(function, _Caller(client.identity, client.connection_id), self.clock())
+        return changes
+
+    def _publish(self, changes: Mapping[str, Changes], caller: Client | None = None) -> list[QuerySetUpdate]:
+        """Tell every client what concerns it, except the caller, whose share is returned."""
+        share: list[QuerySetUpdate] = []
+        for client in self._clients if changes else ():
+            updates = [(set_id, query_set.updates(changes)) for set_id, query_set in client.query_sets.items()]
+            concerned = [QuerySetUpdate(set_id, tables) for set_id, tables in updates if tables]
+            if client is caller:
+                share = concerned
+            elif concerned:
+                client.deliver(messages.TransactionUpdate(concerned))
+        return share
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def handle(self, client: Client, message: ClientMessage) -> None:
+        """Do what a client asks. Answers, and what others learn of it, are delivered before this returns."""
+        match message:
+            case messages.Subscribe():
+                self._subscribe(client, message)
+            case messages.SubscribeBatch():
+                self._subscribe_batch(client, message)
+            case messages.Unsubscribe():
+                self._unsubscribe(client, message)
+            case messages.OneOffQuery():
+                self._one_off_query(client, message)
+            case messages.CallReducer():
+                self._call_reducer(client, message)
+            case messages.CallProcedure():
+                self._call_procedure(client, message)
+            case messages.ReplaceSubscription():
+                _refuse_v1(message)
+
+    def _start_set(self, client: Client, query_set_id: int, texts: list[str]) -> QueryRows | str:
+        """Make a query set live; its rows, or why not."""
+        if query_set_id in client.query_sets:
+            return f"Subscription with id {_shown(query_set_id)} already exists for client: {client}"
+        try:
+            query_set = QuerySet(texts, self.schema, client.identity)
+        except SqlError as error:
+            return str(error)
+        client.query_sets[query_set_id] = query_set
+        return query_set.rows(self._storage)
+
+    def _subscribe(self, client: Client, message: messages.Subscribe) -> None:
+        request_id, set_id = message.request_id, message.query_set_id
+        outcome = self._start_set(client, set_id, message.query_strings)
+        if isinstance(outcome, str):
+            client.deliver(messages.SubscriptionError(request_id, set_id, outcome))
+        else:
+            client.deliver(messages.SubscribeApplied(request_id, set_id, outcome))
+
+    def _subscribe_batch(self, client: Client, message: messages.SubscribeBatch) -> None:
+        results = [
+            messages.SubscribeSetResult(
+                part.query_set_id, self._start_set(client, part.query_set_id, part.query_strings)
+            )
+            for part in message.sets
+        ]
+        client.deliver(messages.SubscribeBatchApplied(message.request_id, results))
+
+    def _unsubscribe(self, client: Client, message: messages.Unsubscribe) -> None:
+        request_id, set_id = message.request_id, message.query_set_id
+        query_set = client.query_sets.pop(set_id, None)
+        if query_set is None:
+            text = f"Subscription not found: ({client}, {_shown(set_id)})"
+            client.deliver(messages.SubscriptionError(request_id, set_id, text))
+            return
+        rows = query_set.rows(self._storage) if message.send_dropped_rows else None
+        client.deliver(messages.UnsubscribeApplied(request_id, set_id, rows))
+
+    def _one_off_query(self, client: Client, message: messages.OneOffQuery) -> None:
+        outcome: QueryRows | str
+        try:
+            query = compile_query(message.query_string, self.schema, client.identity)
+            outcome = QueryRows([rows_of(query, self._storage)])
+        except SqlError as error:
+            outcome = str(error)
+        client.deliver(messages.OneOffQueryResult(message.request_id, outcome))
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    def _call_reducer(self, client: Client, message: messages.CallReducer) -> None:
+        timestamp = self.clock()
+        outcome = self._reducer_outcome(client, message, timestamp)
+        client.deliver(messages.ReducerResult(message.request_id, timestamp, outcome))
+
+    def _reducer_outcome(
+        self, client: Client, message: messages.CallReducer, timestamp: Timestamp
+    ) -> messages.ReducerOutcome:
+        name = message.reducer
+        definition = self.schema.reducers.get(name)
+        if definition is None:
+            return messages.ReducerInternalError("no such reducer")
+        if definition.lifecycle is not None:
+            text = f"can't directly call special {definition.lifecycle} lifecycle reducer"
+            return messages.ReducerInternalError(text)
+        try:
+            args = self._arguments(definition, message.args)
+        except DecodeError as error:
+            return messages.ReducerInternalError(f"invalid arguments for reducer {name}: {error}")
+        try:
+            with self._storage.transaction() as changes:
+                self._call(
+                    self._module.functions[name], _Caller(client.identity, client.connection_id), timestamp, args
+                )
+        except ReducerError as error:
+            return messages.ReducerErr(_bsatn_text(str(error)))
+        except Exception:
+            logger.exception("%s: the reducer %s failed", self.name, name)
+            return messages.ReducerInternalError(FATAL)
+        return messages.ReducerOk(b"", messages.TransactionUpdate(self._publish(changes, client)))
+
+    def _call_procedure(self, client: Client, message: messages.CallProcedure) -> None:
+        timestamp = self.clock()
+        status = self._procedure_status(client, message, timestamp)
+        if isinstance(status, messages.ProcedureInternalError):
+            timestamp, duration = Timestamp(0), TimeDuration(0)  # as on the real server
+        else:
+            duration = self.clock() - timestamp
+        client.deliver(messages.ProcedureResult(status, timestamp, duration, message.request_id))
+
+    def _procedure_status(
+        self, client: Client, message: messages.CallProcedure, timestamp: Timestamp
+    ) -> messages.ProcedureReturned | messages.ProcedureInternalError:
+        name = message.procedure
+        definition = self.schema.procedures.get(name)
+        if definition is None:
+            return messages.ProcedureInternalError("No such procedure")
+        try:
+            args = self._arguments(definition, message.args)
+        except DecodeError as error:
+            return messages.ProcedureInternalError(f"invalid arguments for procedure {name}: {error}")
+        caller = _Caller(client.identity, client.connection_id)
+        try:
+            with self._storage.transaction() as changes:
+                value = self._call(self._module.functions[name], caller, timestamp, args)
+                returned = self.schema.return_codec(definition).encode(value)
+        except CallError as error:
+            return messages.ProcedureInternalError(str(error))
+        except Exception:
+            logger.exception("%s: the procedure %s failed", self.name, name)
+            return messages.ProcedureInternalError(FATAL)
+        self._publish(changes)
+        return messages.ProcedureReturned(returned)
+
+    def _arguments(self, definition: Function, data: bytes | str) -> tuple[Any, ...]:
+        """Decode arguments; stricter than the real server, which ignores bytes that follow them."""
+        codec: ParamsCodec = self.schema.params_codec(definition)
+        if isinstance(data, bytes):
+            return codec.decode(data)
+        try:
+            return codec.from_json(json.loads(data))
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(str(error)) from error
+
+    def _call(self, function: ModuleFunction, caller: _Caller, timestamp: Timestamp, args: tuple[Any, ...] = ()) -> Any:
+        context = ReducerContext(caller.identity, caller.connection_id, timestamp, self._tables)
+        return function.call(context, *args)
+
+
+def _refuse_v1(message: messages.ReplaceSubscription) -> NoReturn:
+    raise LocalProtocolError(f"{type(message).__name__} belongs to v1, which is not served")
+
+
+def _shown(query_set_id: int) -> str:
+    return f"QuerySetId {{ id: {query_set_id} }}"
+
+
+def _bsatn_text(text: str) -> bytes:
+    data = text.encode("utf-8", errors="replace")
+    return len(data).to_bytes(4, "little") + data

@@ -1,0 +1,255 @@
+"""The rows of a database, and transactions that can be undone.
+
+A table is a set of rows: their bytes are what they are known by, so an equal row is no second one and no float compares
+oddly. Rows are handed out as new objects of the module's classes each time, so what a module does to one changes
+nothing here. Nothing here knows clients or queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import attrs
+
+from spacetimedb_proto.bsatn.codec import Codec
+from spacetimedb_proto.bsatn.types import Primitive
+from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
+from spacetimedb_proto.schema.definitions import Sequence, Table
+from spacetimedb_proto.schema.model import Schema
+
+__all__ = ["Changes", "ConstraintError", "Storage", "TableStorage"]
+
+
+class ConstraintError(SpacetimeDBError):
+    """A row cannot be as it is because of the rows that are there. The transaction may go on, if the module lets it."""
+
+
+@attrs.frozen
+class Changes:
+    """What one transaction did to one table, net: rows by their bytes."""
+
+    inserts: Mapping[bytes, Any]
+    deletes: Mapping[bytes, Any]
+
+
+class TableStorage:
+    """The rows of one table.
+
+    Attributes:
+        definition: The table in the schema.
+        row_class: The class of its rows.
+        codec: Between rows and their bytes.
+        rows: All rows by their bytes, in the order of their insertion.
+    """
+
+    def __init__(self, definition: Table, codec: Codec) -> None:
+        self.definition = definition
+        self.codec = codec
+        self.row_class = codec.python_type
+        self.rows: dict[bytes, Any] = {}
+        self._unique: dict[int, dict[bytes, bytes]] = {column: {} for column in definition.unique}
+        self._next_numbers = {sequence.column: sequence.start or 1 for sequence in definition.sequences}
+        self._inserted: dict[bytes, Any] = {}
+        self._deleted: dict[bytes, Any] = {}
+        self._is_writable = False
+
+    def __repr__(self) -> str:
+        return f"<{self.definition.name} with {len(self.rows)} rows>"
+
+    # --- columns ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def attributes(self) -> dict[str, int]:
+        """Positions of columns by what Python calls them."""
+        return {name: position for position, name in enumerate(self.codec.field_names)}
+
+    def position(self, name: str) -> int:
+        """The position of a column.
+
+        Raises:
+            TypeError: There is none of that name.
+        """
+        if name not in self.attributes:
+            raise TypeError(f"{self.definition.name} has no column {name!r}; there are {', '.join(self.attributes)}")
+        return self.attributes[name]
+
+    def make(self, columns: Mapping[str, Any]) -> Any:
+        """A row from its columns; those that are counted up may be left out.
+
+        Raises:
+            TypeError: One is missing or unknown.
+        """
+        names = [self.codec.field_names[column] for column in self._next_numbers]
+        given = {**dict.fromkeys(names, 0), **columns}
+        for name in given:
+            self.position(name)
+        aliases = {field.name: field.alias or field.name for field in attrs.fields(self.row_class)}
+        return self.row_class(**{aliases[name]: value for name, value in given.items()})
+
+    def _key(self, column: int, row: Any) -> bytes:
+        return self.codec.column(column).encode(getattr(row, self.codec.field_names[column]))
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def find(self, column: int, value: Any) -> Any | None:
+        """The row with a value in a unique column.
+
+        Raises:
+            EncodeError: The column cannot have that value.
+        """
+        data = self._unique[column].get(self.codec.column(column).encode(value))
+        return None if data is None else self.codec.decode_exact(data)
+
+    def filter(self, wanted: Mapping[int, Any]) -> list[Any]:
+        """The rows with these values in these columns, as of now.
+
+        Raises:
+            EncodeError: A column cannot have such a value.
+        """
+        keys = {column: self.codec.column(column).encode(value) for column, value in wanted.items()}
+        decode = self.codec.decode_exact
+        return [
+            decode(data)
+            for data, row in self.rows.items()
+            if all(self._key(column, row) == key for column, key in keys.items())
+        ]
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def insert(self, row: Any) -> Any:
+        """Add a row, counted up where it says 0. A row that is there already is no error and no second row.
+
+        Returns:
+            The row as it is stored.
+
+        Raises:
+            ConstraintError: Another row has the same value in a unique column, or there are no more numbers.
+            EncodeError: A column cannot have the value that it has in the row.
+        """
+        self._check_writable()
+        data = self.codec.encode(self._numbered(row))
+        if data not in self.rows:
+            self._add(data, self.codec.decode_exact(data))
+        return self.codec.decode_exact(data)
+
+    def _add(self, data: bytes, row: Any) -> None:
+        for column, index in self._unique.items():
+            if self._key(column, row) in index:
+                where, what = self.definition.name, self.definition.columns[column].name
+                raise ConstraintError(f"insertion error on table `{where}`: duplicate unique column `{what}`")
+        self._put(data, row)
+        if self._deleted.pop(data, None) is None:
+            self._inserted[data] = row
+
+    def delete(self, row: Any) -> bool:
+        """Take a row out; returns whether it was there."""
+        self._check_writable()
+        data = self.codec.encode(row)
+        if data not in self.rows:
+            return False
+        found = self._take(data)
+        if self._inserted.pop(data, None) is None:
+            self._deleted[data] = found
+        return True
+
+    def _check_writable(self) -> None:
+        if not self._is_writable:
+            raise LocalProtocolError(
+                f"{self.definition.name}: rows change only in a reducer or procedure, while it runs"
+            )
+
+    def _put(self, data: bytes, row: Any) -> None:
+        self.rows[data] = row
+        for column, index in self._unique.items():
+            index[self._key(column, row)] = data
+
+    def _take(self, data: bytes) -> Any:
+        row = self.rows.pop(data)
+        for column, index in self._unique.items():
+            del index[self._key(column, row)]
+        return row
+
+    def _numbered(self, row: Any) -> Any:
+        for sequence in self.definition.sequences:
+            name = self.codec.field_names[sequence.column]
+            if getattr(row, name) == 0:
+                row = attrs.evolve(row, **{name: self._next_number(sequence)})
+        return row
+
+    def _next_number(self, sequence: Sequence) -> int:
+        """As on the real server, a number is used up even if its transaction is undone."""
+        number = self._next_numbers[sequence.column]
+        kind = self.definition.columns[sequence.column].type
+        assert isinstance(kind, Primitive)
+        bits = int(kind.value[1:])
+        highest = (1 << bits - kind.value.startswith("I")) - 1
+        if number > highest:
+            raise ConstraintError(f"insertion error on table `{self.definition.name}`: no more numbers")
+        self._next_numbers[sequence.column] = number + sequence.increment
+        return number
+
+    # --- transactions -------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin a transaction."""
+        self._is_writable = True
+
+    def commit(self) -> Changes | None:
+        """End the transaction; returns what it did, or None if that was nothing. Rows of event tables are gone."""
+        changes = Changes(self._inserted, self._deleted) if self._inserted or self._deleted else None
+        if self.definition.is_event:
+            for data in list(self.rows):
+                self._take(data)
+        self._close()
+        return changes
+
+    def roll_back(self) -> None:
+        """End the transaction and undo what it did."""
+        for data in self._inserted:
+            self._take(data)
+        for data, row in self._deleted.items():
+            self._put(data, row)
+        self._close()
+
+    def _close(self) -> None:
+        self._inserted, self._deleted = {}, {}
+        self._is_writable = False
+
+
+class Storage:
+    """All tables of one database.
+
+    Attributes:
+        tables: By name, in the schema's order.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.tables = {
+            name: TableStorage(table, schema.row_codec(name))
+            for name, table in schema.tables.items()
+            if not table.is_view
+        }
+
+    @contextmanager
+    def transaction(self) -> Generator[dict[str, Changes]]:
+        """Run a block as a transaction; whatever it raises undoes it and goes on.
+
+        Yields:
+            A mapping that afterwards holds what the block changed, by table.
+        """
+        for table in self.tables.values():
+            table.open()
+        changes: dict[str, Changes] = {}
+        try:
+            yield changes
+        except BaseException:
+            for table in self.tables.values():
+                table.roll_back()
+            raise
+        for name, table in self.tables.items():
+            changed = table.commit()
+            if changed is not None:
+                changes[name] = changed

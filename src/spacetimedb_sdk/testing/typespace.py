@@ -1,0 +1,234 @@
+"""From annotations to the types of a schema, and from classes to their slots.
+
+Each class that a module's columns or parameters mention gets one slot of the typespace and keeps its own name there.
+Values in Python are those that the codecs know (`bsatn.codec`); annotations say exactly that, so an option of an option
+is `Some[i32 | None] | None`. Nothing here knows tables or functions.
+"""
+
+from __future__ import annotations
+
+import enum
+import keyword
+import sys
+import types
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+
+import attrs
+
+from spacetimedb_proto.bsatn.classes import make_product
+from spacetimedb_proto.bsatn.names import variant_names
+from spacetimedb_proto.bsatn.types import (
+    BYTES,
+    CONNECTION_ID,
+    IDENTITY,
+    SCHEDULE_AT,
+    TIME_DURATION,
+    TIMESTAMP,
+    UNIT,
+    UUID,
+    AlgebraicType,
+    Array,
+    Element,
+    Primitive,
+    Product,
+    Ref,
+    Sum,
+    option,
+    option_payload,
+    result,
+)
+from spacetimedb_proto.bsatn.values import ConnectionId, Err, Identity, Ok, ScheduleAt, Some, TimeDuration, Timestamp
+from spacetimedb_proto.schema.definitions import TypeDef
+
+from .columns import Marker
+
+__all__ = ["TypeBuilder", "function_hints", "markers", "row_class", "sum_class", "wire_name"]
+
+_PLAIN: Final[Mapping[Any, AlgebraicType]] = {
+    bool: Primitive.BOOL,
+    str: Primitive.STRING,
+    float: Primitive.F64,
+    bytes: BYTES,
+    Identity: IDENTITY,
+    ConnectionId: CONNECTION_ID,
+    Timestamp: TIMESTAMP,
+    TimeDuration: TIME_DURATION,
+    ScheduleAt: SCHEDULE_AT,
+    uuid.UUID: UUID,
+    None: UNIT,
+    type(None): UNIT,
+}
+
+
+def wire_name(name: str) -> str:
+    """The name that something has in the schema: `from_` is how Python spells `from`."""
+    return name[:-1] if name.endswith("_") and keyword.iskeyword(name[:-1]) else name
+
+
+def row_class(cls: type[Any]) -> type[Any]:
+    """An attrs class, frozen and with slots, unless it is one already: what rows and products are made of."""
+    return cls if "__attrs_attrs__" in vars(cls) else attrs.frozen(cls)
+
+
+def sum_class(cls: type[Any]) -> type[Any]:
+    """Give a class one subclass for each of its annotations, as attributes: `Shape.Circle(value)`, `Shape.Empty()`."""
+    hints = vars(cls).get("__annotations__", {})
+    for name, attribute in zip(hints, variant_names([wire_name(name) for name in hints]), strict=True):
+        has_payload = hints[name] not in (None, "None")
+        variant = make_product(attribute, ("value",) if has_payload else (), base=cls)
+        variant.__qualname__ = f"{cls.__qualname__}.{attribute}"
+        setattr(cls, attribute, variant)
+        setattr(cls, name, variant)
+    return cls
+
+
+def markers(annotation: Any) -> frozenset[Marker]:
+    """The markers at the outside of a column's annotation."""
+    if get_origin(annotation) is not Annotated:
+        return frozenset()
+    return frozenset(note for note in annotation.__metadata__ if isinstance(note, Marker))
+
+
+def function_hints(function: Callable[..., Any], names: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Some of a function's annotations, evaluated.
+
+    Args:
+        function: The function.
+        names: Parameters, or `return`. Others are not looked at, so they may name what exists for type checkers only.
+        known: What names mean that the function's own module does not have.
+
+    Raises:
+        TypeError: One cannot be evaluated.
+    """
+    wanted = {name: note for name, note in function.__annotations__.items() if name in names}
+    namespace: Mapping[str, Any] = getattr(function, "__globals__", {})
+    return _hints(types.SimpleNamespace(__annotations__=wanted), f"{function.__name__}()", namespace, known)
+
+
+def _hints(thing: Any, title: str, namespace: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    # A name of the thing's own module means what it means there; names of local classes are only known to the module.
+    extra = {name: value for name, value in known.items() if name not in namespace}
+    try:
+        return get_type_hints(thing, dict(namespace), extra, include_extras=True)
+    except Exception as error:
+        raise TypeError(f"{title}: its annotations cannot be evaluated: {error}") from error
+
+
+@attrs.define
+class TypeBuilder:
+    """Collects the types of one module.
+
+    Attributes:
+        classes: Products that were registered, tables' rows included.
+        sums: Sums that were registered.
+        typespace: The slots so far.
+        slots: Which class has which slot.
+    """
+
+    classes: list[type[Any]]
+    sums: list[type[Any]]
+    typespace: list[AlgebraicType] = attrs.field(factory=list[AlgebraicType], init=False)
+    slots: dict[type[Any], int] = attrs.field(factory=dict[type[Any], int], init=False)
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Registered classes by name, for annotations that are text."""
+        return {cls.__name__: cls for cls in (*self.classes, *self.sums)}
+
+    def definitions(self) -> tuple[TypeDef, ...]:
+        """Names of all slots.
+
+        Raises:
+            TypeError: Two classes have the same name.
+        """
+        names: dict[str, type[Any]] = {}
+        for cls in self.slots:
+            other = names.setdefault(cls.__name__, cls)
+            if other is not cls:
+                raise TypeError(
+                    f"two types have the name {cls.__name__}: one of {cls.__module__}, one of {other.__module__}"
+                )
+        return tuple(TypeDef(slot=self.slots[names[name]], name=name) for name in sorted(names))
+
+    def fields(self, cls: type[Any]) -> dict[str, Any]:
+        """The annotations of a class, by attribute and in order."""
+        hints = _hints(cls, cls.__name__, vars(sys.modules[cls.__module__]), self.known)
+        if attrs.has(cls):
+            return {field.name: hints[field.name] for field in attrs.fields(cls)}
+        return {name: hints[name] for name in vars(cls).get("__annotations__", {})}
+
+    def reference(self, cls: type[Any]) -> Ref:
+        """The slot of a class, which is filled at its first mention; so a type may contain itself."""
+        if cls not in self.slots:
+            self.slots[cls] = len(self.typespace)
+            self.typespace.append(UNIT)
+            self.typespace[self.slots[cls]] = self._structure(cls)
+        return Ref(self.slots[cls])
+
+    def _structure(self, cls: type[Any]) -> AlgebraicType:
+        if issubclass(cls, enum.Enum):
+            tags = [member.value for member in cls]
+            if tags != list(range(len(tags))):
+                raise TypeError(f"{cls.__name__}: expected the values 0 to {len(tags) - 1} in order, got {tags}")
+            return Sum(tuple(Element(wire_name(member.name), UNIT) for member in cls))
+        elements = tuple(
+            Element(wire_name(name), self.algebraic(annotation, f"{cls.__name__}.{name}"))
+            for name, annotation in self.fields(cls).items()
+        )
+        return Sum(elements) if cls in self.sums else Product(elements)
+
+    def algebraic(self, annotation: Any, where: str) -> AlgebraicType:
+        """The type of an annotation.
+
+        Args:
+            annotation: Evaluated, with its extras.
+            where: What it belongs to, for errors.
+
+        Raises:
+            TypeError: A column cannot be of that type.
+        """
+        origin, args = get_origin(annotation), get_args(annotation)
+        if origin is Annotated:
+            sizes = [note for note in annotation.__metadata__ if isinstance(note, Primitive)]
+            return sizes[0] if sizes else self.algebraic(args[0], where)
+        if origin is list:
+            return Array(self.algebraic(args[0], where))
+        if origin in (Union, types.UnionType):
+            return self._union(args, where)
+        if annotation is None or (isinstance(annotation, type) and annotation in _PLAIN):
+            return _PLAIN[annotation]
+        if isinstance(annotation, type) and self._is_known(annotation):
+            return self.reference(annotation)
+        raise TypeError(f"{where}: {_advice(annotation)}")
+
+    def _is_known(self, cls: type[Any]) -> bool:
+        return issubclass(cls, enum.Enum) or cls in self.classes or cls in self.sums
+
+    def _union(self, args: tuple[Any, ...], where: str) -> AlgebraicType:
+        present = [arg for arg in args if arg is not type(None)]
+        if len(args) == 2 and len(present) == 1:
+            (payload,) = present
+            if get_origin(payload) is not Some:
+                return option(self.algebraic(payload, where))
+            inner = self.algebraic(get_args(payload)[0], where)
+            if option_payload(inner) is None:
+                raise TypeError(f"{where}: Some[...] is only for options of options; write the payload itself")
+            return option(inner)
+        if [get_origin(arg) for arg in args] == [Ok, Err]:
+            ok, err = (self.algebraic(get_args(arg)[0], where) for arg in args)
+            return result(ok, err)
+        raise TypeError(f"{where}: of unions only T | None and Ok[T] | Err[E] are types; for others use @module.sum")
+
+    def classes_in_use(self) -> Iterator[tuple[int, type[Any]]]:
+        """All slots and what their values are in Python."""
+        return ((slot, cls) for cls, slot in self.slots.items())
+
+
+def _advice(annotation: Any) -> str:
+    if annotation is int:
+        return "int has no size; use one of u8 to u256 or i8 to i256"
+    if isinstance(annotation, type):
+        return f"{annotation.__name__} is no type of this module; register it with @module.type or @module.sum"
+    return f"{annotation!r} is no type that a column can have"

@@ -1,0 +1,98 @@
+"""Clients of a `Database` without any bytes of WebSocket: payloads are passed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
+from spacetimedb_proto.client import ClientSession
+from spacetimedb_proto.events import NEED_DATA
+from spacetimedb_proto.server import ServerSession
+from spacetimedb_sdk.testing import Database, Module
+from spacetimedb_sdk.testing.tokens import derive_identity
+
+
+class Clock:
+    """Moves on by a second each time somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = Timestamp(1_700_000_000_000_000)
+
+    def __call__(self) -> Timestamp:
+        self.now = Timestamp(self.now.micros + 1_000_000)
+        return self.now
+
+
+def database(module: Module) -> Database:
+    return Database(module, clock=Clock())
+
+
+class Guest:
+    """One client, both sides of it; what it is told is in `events` and `messages`."""
+
+    _count = 0
+
+    def __init__(self, to: Database, name: str = "", protocol: str = "v3.bsatn.spacetimedb") -> None:
+        Guest._count += 1
+        self.database = to
+        self.server = ServerSession(to.schema, protocol=protocol)
+        self.session = ClientSession(to.schema, protocol=protocol)
+        self.messages: list[Any] = []
+        self.identity: Identity = derive_identity(name or f"guest {Guest._count}")
+        connection_id = ConnectionId.from_int(Guest._count)
+        self.client = to.connect(self.identity, connection_id, "a-token", self._deliver)
+        (self.hello,) = self.events()
+
+    def _deliver(self, message: Any) -> None:
+        self.messages.append(message)
+        self.server.send(message)
+
+    def send(self) -> None:
+        """Carry what the client has to say to the server."""
+        for payload in self.session.payloads_to_send():
+            self.server.receive(payload)
+        while (message := self.server.next_message()) is not NEED_DATA:
+            self.database.handle(self.client, message)
+
+    def ask(self, message: Any) -> Any:
+        """Have the server handle a message that no client session would send, and return the answer."""
+        self.database.handle(self.client, message)
+        self.server.payloads_to_send()
+        return self.messages[-1]
+
+    def events(self) -> list[Any]:
+        """Let both sides say all they have to say; what the client learned."""
+        self.send()
+        for payload in self.server.payloads_to_send():
+            self.session.receive(payload)
+        found = []
+        while (event := self.session.next_event()) is not NEED_DATA:
+            found.append(event)
+        return found
+
+    def call(self, reducer: str, *args: Any) -> Any:
+        """Call a reducer; the event that answers, which must be the only one."""
+        self.session.call_reducer(reducer, args)
+        (event,) = self.events()
+        return event
+
+    def procedure(self, name: str, *args: Any) -> list[Any]:
+        self.session.call_procedure(name, args)
+        return self.events()
+
+    def subscribe(self, *queries: str) -> Any:
+        self.session.subscribe(queries)
+        (event,) = self.events()
+        return event
+
+    def query(self, sql: str) -> Any:
+        self.session.query(sql)
+        (event,) = self.events()
+        return event
+
+    def rows(self, table: str) -> list[Any]:
+        """What the client's cache holds."""
+        return list(self.session.cache.table(table))
+
+    def leave(self) -> None:
+        self.database.disconnect(self.client)

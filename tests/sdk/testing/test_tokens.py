@@ -1,0 +1,56 @@
+"""Tokens and the identities that they stand for."""
+
+import base64
+import json
+
+import pytest
+
+from spacetimedb_proto.bsatn.values import Timestamp
+from spacetimedb_proto.errors import AuthenticationError
+from spacetimedb_sdk.testing.tokens import TokenIssuer, derive_identity
+
+NOW = Timestamp(1_700_000_000_123_456)
+
+
+def claims_of(token):
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def test_identities_are_derived():
+    assert derive_identity("alice") == derive_identity("alice", "localhost")
+    assert len({derive_identity("alice"), derive_identity("bob"), derive_identity("alice", "elsewhere")}) == 3
+    assert derive_identity("alice").hex().startswith("c200")
+
+
+def test_a_token_says_who_one_is():
+    issuer = TokenIssuer(b"secret")
+    token = issuer.issue("alice", NOW)
+    assert issuer.identity(token) == derive_identity("alice")
+    assert token.startswith("eyJ"), "so that it is taken for a secret wherever tokens are"
+    assert claims_of(token) == {
+        "hex_identity": derive_identity("alice").hex(),
+        "sub": "alice",
+        "iss": "localhost",
+        "aud": ["spacetimedb"],
+        "iat": 1_700_000_000,
+        "exp": None,
+    }
+
+
+def forged():
+    header, payload, signature = TokenIssuer(b"secret").issue("alice", NOW).split(".")
+    _, other_payload, other_signature = TokenIssuer(b"secret").issue("mallory", NOW).split(".")
+    stranger = TokenIssuer(b"another secret").issue("alice", NOW)
+    return [
+        "", ".", "..", "abc", "a.b", "a.b.c", "a.b.c.d", "é.b.c", stranger,
+        f"{header}.{payload}", f"{header}.{payload}.", f"{header}.{other_payload}.{signature}",
+        f"{header}.{payload}.{other_signature}", f"{header}.{payload}.{signature}=", f" {header}.{payload}.{signature}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", forged())
+def test_others_are_refused_without_being_repeated(token):
+    with pytest.raises(AuthenticationError) as caught:
+        TokenIssuer(b"secret").identity(token)
+    assert (str(caught.value), caught.value.status) == ("Invalid token: InvalidToken", 401)
