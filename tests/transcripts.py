@@ -1,4 +1,4 @@
-"""The traffic under `data/transcripts`: recorded between official clients and a real 2.8.3 server, one connection a file."""
+"""The traffic under `data/transcripts`: official clients and a real 2.8.3 server, one connection a file."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class Transcript:
     @property
     def protocol(self) -> str:
         """The negotiated subprotocol, or an empty string."""
-        return dict(self.response["headers"]).get("sec-websocket-protocol", "")
+        headers: dict[str, str] = dict(self.response["headers"])
+        return headers.get("sec-websocket-protocol", "")
 
     def payloads(self, sender: Literal["client", "server"]) -> list[Payload]:
         """What one side sent in binary and text frames."""
@@ -86,7 +87,7 @@ def load(name: str) -> Transcript:
     """The transcript of that name, e.g. `protocol-v3/None.1`."""
     first, *rest = (json.loads(line) for line in (ROOT / f"{name}.jsonl").read_text("utf-8").split("\n") if line)
     keys = ("suite", "case", "connection", "module", "request", "response")
-    return Transcript(name, *(first[key] for key in keys), tuple(map(_frame, rest)))
+    return Transcript(name=name, **{key: first[key] for key in keys}, frames=tuple(map(_frame, rest)))
 
 
 def names(folder: str = "*") -> list[str]:

@@ -99,10 +99,15 @@ class Calls:
         return call
 
     def find_reducer(self, request_id: int, name: str, args: Encoded) -> Call | None:
-        """The reducer call of that id, else the oldest one that looks the same."""
-        call = self._calls.get((CallKind.REDUCER, request_id))
-        alike = (c for c in self._calls.values() if (c.kind, c.name, c.args) == (CallKind.REDUCER, name, args))
-        return call or next(alike, None)
+        """The reducer call that a v1 update answers, if it is one of these.
+
+        A call that the server refused or could not start is answered with id 0: then the oldest equal call is meant.
+        Where the server could not even read the arguments it sends none back, and the name has to do.
+        """
+        if request_id:
+            return self._calls.get((CallKind.REDUCER, request_id))
+        named = [c for c in self._calls.values() if c.kind is CallKind.REDUCER and c.name == name]
+        return next((call for call in named if call.args == args), named[0] if named else None)
 
     def lose_all(self) -> list[tuple[Call, CallError | QueryError]]:
         """End every call because the connection ended, each with what that means for it."""

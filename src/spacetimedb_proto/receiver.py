@@ -196,7 +196,7 @@ class Receiver:
         )
 
     def _own_call(self, message: messages.ReducerUpdate) -> Call | None:
-        """v1 answers a call that it could not start with request id 0: then the oldest equal call is meant."""
+        """Which of this connection's calls v1 means, if it is one of them."""
         told = message.call
         call = self.calls.find_reducer(told.request_id, told.reducer, told.args)
         return self.calls.answered(CallKind.REDUCER, call.request_id) if call else None

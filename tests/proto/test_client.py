@@ -432,6 +432,30 @@ def test_every_call_ends_when_the_connection_does():
     assert pair.client.payloads_to_send() == []
 
 
+@pytest.mark.parametrize("protocol_name", ["v1.bsatn.spacetimedb", "v1.json.spacetimedb"])
+def test_v1_answers_failed_calls_without_their_id(protocol_name):
+    pair = Pair(protocol_name)
+    ids = [pair.client.call_reducer("insert_pk_u_64", [n, 0]) for n in (1, 2, 3)]
+    other = pair.client.call_reducer("delete_pk_u_64", [1])
+    sent = pair.asked()
+
+    def failed(args, where=8, name="insert_pk_u_64"):
+        who = Identity.from_int(7), ConnectionId.from_int(where)
+        call = m.ReducerCall(name, 0, args, *who, Timestamp(0))
+        (event,) = pair.say(m.ReducerUpdate(call, m.TransactionUpdate([]), "no"))
+        return event.request_id
+
+    nothing = "[]" if protocol_name.startswith("v1.json") else b""
+    assert failed(sent[1].args) == ids[1], "the call with these arguments"
+    assert failed(sent[0].args, where=9) is None, "another connection's"
+    assert failed(nothing, name="<none>") is None, "no call at all"
+    assert failed(nothing) == ids[0], "unreadable arguments are not sent back: the oldest call of that name"
+    assert failed(sent[2].args) == ids[2]
+    assert failed(nothing) is None, "no call of that name is left"
+    pair.client.connection_lost(None)
+    assert events(pair.client)[0].request_id == other
+
+
 def test_what_was_received_comes_before_the_end():
     pair = Pair()
     query_set, _ = pair.subscribe()

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from spacetimedb_proto import ClientConnection, Limits, load_schema
+from spacetimedb_proto.errors import ConnectionLost
 from spacetimedb_proto.events import Connected, Disconnected
 from spacetimedb_proto.uri import Endpoint
 from tests.connections import events
 from tests.transcripts import websockets
-from tests.websocket_bytes import BINARY, CLOSE, PING, TEXT, accepting, close_frame, fragments, frame
+from tests.websocket_bytes import BINARY, CLOSE, PING, PONG, TEXT, accepting, close_frame, fragments, frame, read_frames
 
 SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
 SERVER_FRAGMENT = 4096
@@ -46,8 +47,12 @@ def moves(transcript):
     yield received, None
 
 
-def play(transcript, size, tail=b""):
-    """The events of a connection whose bytes come in pieces of `size` (None: as many at once as can be)."""
+def play(transcript, size, tail=b"", sent_by_us=None):
+    """The events of a connection whose bytes come in pieces of `size` (None: as many at once as can be).
+
+    What the connection sends is added to `sent_by_us`.
+    """
+    output = [] if sent_by_us is None else sent_by_us
     connection = ClientConnection(
         schema(transcript.module),
         Endpoint.parse("ws://127.0.0.1:3000"),
@@ -61,7 +66,7 @@ def play(transcript, size, tail=b""):
         data += received
         for at in range(0, len(data), size or max(len(data), 1)):
             connection.receive_data(data[at : at + (size or len(data))])
-            connection.data_to_send()
+            output.append(connection.data_to_send())
             log += events(connection)
         data = b""
         if sent is not None:
@@ -91,3 +96,16 @@ def test_whole_in_pieces_and_byte_by_byte(transcript):
 @pytest.mark.parametrize("transcript", [t for t in websockets() if t.close], ids=lambda each: each.name)
 def test_a_tail_after_the_end_changes_nothing(transcript):
     assert told(play(transcript, None, tail=frame(BINARY, b"\0\xff") + frame(CLOSE))) == told(play(transcript, None))
+
+
+@pytest.mark.parametrize("transcript", **RECORDED)
+def test_pings_are_answered_and_the_end_is_told(transcript):
+    output = []
+    log = play(transcript, SERVER_FRAGMENT, sent_by_us=output)
+    pongs = [opcode for data in output for opcode, _, _ in read_frames(data)].count(PONG)
+    sent = [at for at, recorded in enumerate(transcript.frames) if recorded.sender == "client" and recorded.payload]
+    # A ping just before a Close needs no answer: nothing may follow the answer to the Close.
+    assert pongs > 0 or not any(recorded.op == "ping" for recorded in transcript.frames[: max(sent, default=0)])
+    end = transcript.close
+    assert log[-1].code == (1006 if end is None else end.code or 1005)
+    assert type(log[-1].error) is ConnectionLost

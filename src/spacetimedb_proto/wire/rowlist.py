@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
-from operator import le
+from operator import le, sub
 
 from ..errors import DecodeError
 
@@ -39,7 +39,7 @@ class RowList:
     def __init__(self, data: bytes, *, row_size: int = 0, offsets: Sequence[int] = ()) -> None:
         if row_size:
             if len(data) % row_size:
-                raise DecodeError(f"row list: {len(data)} bytes are not a multiple of the row size {row_size}")
+                raise DecodeError(f"data: expected rows of {row_size} bytes, got {len(data)} bytes")
         else:
             _check_offsets(offsets, len(data))
         self.data = data
@@ -85,31 +85,33 @@ class RowList:
 
     def rows(self) -> list[bytes]:
         """Cut the list into its rows."""
-        if not self.row_size:
-            return [self.data[a:b] for a, b in pairwise(chain(self.offsets, (len(self.data),)))]
+        data, size = self.data, self.row_size
+        if not size:
+            return [data[a:b] for a, b in pairwise(chain(self.offsets, (len(data),)))]
+        if len(data) == size:  # most transactions change one row
+            return [data]
         rows: list[bytes] = []
-        step = self.row_size * _CHUNK
-        whole = len(self.data) - len(self.data) % step
-        cutter = _cutter(self.row_size, _CHUNK)
+        step = size * _CHUNK
+        whole = len(data) - len(data) % step
         for start in range(0, whole, step):
-            rows.extend(cutter.unpack_from(self.data, start))
-        rest = (len(self.data) - whole) // self.row_size
+            rows.extend(_cutter(size, _CHUNK).unpack_from(data, start))
+        rest = (len(data) - whole) // size
         if rest:
-            rows.extend(_cutter(self.row_size, rest).unpack_from(self.data, whole))
+            rows.extend(_cutter(size, rest).unpack_from(data, whole))
         return rows
 
     def shortest(self) -> int:
         """Length of the shortest row in bytes; of an empty list 0."""
         if self.row_size:
             return self.row_size if self.data else 0
-        ends = (*self.offsets[1:], len(self.data))
-        return min(map(int.__sub__, ends, self.offsets), default=0)
+        ends = chain(self.offsets[1:], (len(self.data),))
+        return min(map(sub, ends, self.offsets), default=0)
 
 
 def _check_offsets(offsets: Sequence[int], size: int) -> None:
     if not offsets:
         if size:
-            raise DecodeError(f"row list: {size} bytes of data but no row")
+            raise DecodeError(f"data: expected nothing in a list without rows, got {size} bytes")
         return
     if offsets[0] != 0 or offsets[-1] > size or not all(map(le, offsets, offsets[1:])):
-        raise DecodeError(f"row list: offsets must rise from 0 to at most {size}")
+        raise DecodeError(f"offsets: expected them to rise from 0 to at most {size}, got others")

@@ -101,6 +101,15 @@ class RowReader:
             offsets.byteswap()
         return RowList(data[start:end], offsets=offsets), end
 
+    def named_rows(self, name: str, data: bytes, position: int) -> tuple[RowList, int]:
+        """Read a row list that is a field, and say so if something is wrong in it."""
+        try:
+            return self.row_list(data, position)
+        except DecodeError as error:
+            raise DecodeError(f"{name}.{error}") from None
+        except (struct.error, IndexError):
+            raise DecodeError(f"{name}: expected more bytes, got the end of the message") from None
+
     def query_rows(self, data: bytes, position: int) -> tuple[QueryRows, int]:
         """Read `QueryRows`."""
         tables, position = self._list("tables", 11, self._single_table, data, position)
@@ -160,7 +169,7 @@ class RowReader:
 
     def _single_table(self, data: bytes, position: int) -> tuple[SingleTableRows, int]:
         table, position = _read_text("table", data, position)
-        rows, position = self._named_rows("rows", data, position)
+        rows, position = self.named_rows("rows", data, position)
         return SingleTableRows(table, rows), position
 
     def _query_set(self, data: bytes, position: int) -> tuple[QuerySetUpdate, int]:
@@ -176,19 +185,13 @@ class RowReader:
     def _table_update_rows(self, data: bytes, position: int) -> tuple[PersistentTableRows | EventTableRows, int]:
         tag = data[position]
         if tag == 0:
-            inserts, position = self._named_rows("inserts", data, position + 1)
-            deletes, position = self._named_rows("deletes", data, position)
+            inserts, position = self.named_rows("inserts", data, position + 1)
+            deletes, position = self.named_rows("deletes", data, position)
             return PersistentTableRows(inserts, deletes), position
         if tag == 1:
-            events, position = self._named_rows("events", data, position + 1)
+            events, position = self.named_rows("events", data, position + 1)
             return EventTableRows(events), position
         raise DecodeError(f"tag: expected 0 or 1 of TableUpdateRows, got {tag}")
-
-    def _named_rows(self, name: str, data: bytes, position: int) -> tuple[RowList, int]:
-        try:
-            return self.row_list(data, position)
-        except DecodeError as error:
-            raise DecodeError(f"{name}.{error}") from None
 
 
 def _odd_rows(data: bytes, start: int, size: int, length: int) -> tuple[RowList, int]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from ..bsatn.codec import Codec
-from ..errors import DecodeError, RemoteProtocolError
+from ..bsatn.json_checks import json_kind
+from ..errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError, SchemaError
 from ..limits import Limits
 from ..schema.model import Schema
 from . import messages as m
@@ -64,11 +66,20 @@ class _V1:
 
     def write_client(self, sent: Sequence[m.ClientMessage]) -> list[bytes | str]:
         """Payloads for the server."""
-        return [self.encode_client(self._translation.down_client(message)) for message in sent]
+        with self._writing():
+            return [self.encode_client(self._translation.down_client(message)) for message in sent]
 
     def write_server(self, sent: Sequence[m.ServerMessage], compression: str = "none") -> list[bytes | str]:
         """Payloads for a client."""
-        return [self.encode_server(self._translation.down_server(message), compression) for message in sent]
+        with self._writing():
+            return [self.encode_server(self._translation.down_server(message), compression) for message in sent]
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        try:
+            yield
+        except (EncodeError, DecodeError, SchemaError, OverflowError, struct.error) as error:
+            raise LocalProtocolError(f"{self.name}: a message cannot be written: {error}") from error
 
     # --- v1's own messages --------------------------------------------------------------------------------------------
 
@@ -119,7 +130,7 @@ class _V1:
     def _customs(self) -> dict[str, Custom]:
         return {
             "args": Custom(_read_bytes, _write_bytes, 4, _expect_text, _as_it_is),
-            "rows": Custom(self._rows.row_list, _write_rows, 7, self._json_rows, _as_it_is),
+            "rows": Custom(self._read_rows, _write_rows, 7, self._json_rows, _as_it_is),
             "query_update": Custom(
                 self._read_query_update, _write_query_update, 5, self._json_query_update, _query_update_to_json
             ),
@@ -127,37 +138,34 @@ class _V1:
             "query_id": Custom(_read_u32, _write_u32, 4, _query_id_from_json, _query_id_to_json),
         }
 
-    def _count_table(self) -> None:
-        """Each table of a message costs far more than its bytes, so their number is limited as rows are."""
-        self._rows.entries_left -= 1
-        if self._rows.entries_left < 0:
-            raise DecodeError("tables: expected fewer in one message")
-
     def _read_table_id(self, data: bytes, pos: int) -> tuple[int, int]:
-        self._count_table()
+        self._rows.admit("tables", 1)
         return _read_u32(data, pos)
 
     def _table_id_from_json(self, value: Any) -> int:
-        self._count_table()
+        self._rows.admit("tables", 1)
         if type(value) is not int or not 0 <= value < 2**32:
-            raise DecodeError(f"table_id: expected a u32, got {_shown(value)}")
+            raise DecodeError(f"expected a u32, got {json_kind(value)}")
         return value
+
+    def _read_rows(self, data: bytes, pos: int) -> tuple[RowList, int]:
+        return self._rows.named_rows("rows", data, pos)
 
     def _read_query_update(self, data: bytes, pos: int) -> tuple[v1.QueryUpdate, int]:
         """Plain, or compressed on its own; this server never compresses here, but a decoder must understand it."""
         self._rows.admit("updates", 1)
         tag = data[pos]
         if tag == 0:
-            deletes, end = self._rows.row_list(data, pos + 1)
-            inserts, end = self._rows.row_list(data, end)
+            deletes, end = self._rows.named_rows("deletes", data, pos + 1)
+            inserts, end = self._rows.named_rows("inserts", data, end)
             return v1.QueryUpdate(deletes, inserts), end
         if tag >= len(NAMES):
             raise DecodeError(f"tag of CompressableQueryUpdate: expected 0, 1 or 2, got {tag}")
         packed, end = _read_bytes(data, pos + 1)
         body = inflate(tag, packed, self._inflate_left, f"{self.name}: CompressableQueryUpdate")
         self._inflate_left -= len(body)
-        deletes, middle = self._rows.row_list(body, 0)
-        inserts, last = self._rows.row_list(body, middle)
+        deletes, middle = self._rows.named_rows("deletes", body, 0)
+        inserts, last = self._rows.named_rows("inserts", body, middle)
         if last != len(body):
             raise DecodeError(f"CompressableQueryUpdate: {len(body) - last} bytes after its end")
         return v1.QueryUpdate(deletes, inserts, data[pos:end]), end
@@ -165,7 +173,7 @@ class _V1:
     def _json_rows(self, value: Any) -> list[str]:
         rows = cast("list[str]", value)
         if not _is(list, value) or not all(type(row) is str for row in rows):
-            raise DecodeError(f"rows: expected a list of JSON texts, got {_shown(value)}")
+            raise DecodeError(f"rows: expected an array of JSON texts, got {json_kind(value)}")
         self._rows.rows_left -= len(rows)
         if self._rows.rows_left < 0:
             raise DecodeError(f"rows: expected at most {self._rows.limit} in one message, got more")
@@ -174,7 +182,8 @@ class _V1:
     def _json_query_update(self, value: Any) -> v1.QueryUpdate:
         parts = cast("dict[str, Any]", value)
         if not _is(dict, value) or parts.keys() != {"deletes", "inserts"}:
-            raise DecodeError(f"QueryUpdate: expected deletes and inserts, got {_shown(value)}")
+            raise DecodeError(f"expected an object of deletes and inserts, got {json_kind(value)}")
+        self._rows.admit("updates", 1)
         return v1.QueryUpdate(self._json_rows(parts["deletes"]), self._json_rows(parts["inserts"]))
 
 
@@ -283,13 +292,9 @@ def _is(kind: type, value: object) -> bool:
     return isinstance(value, kind)
 
 
-def _shown(value: object) -> str:
-    return repr(value)[:80]
-
-
 def _expect_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise DecodeError(f"expected JSON in a string, got {_shown(value)}")
+        raise DecodeError(f"expected JSON in a string, got {json_kind(value)}")
     return value
 
 
@@ -309,7 +314,7 @@ def _query_id_from_json(value: Any) -> int:
     """`{"id": 1}`; a bare number, which some clients send, is read too."""
     number: Any = cast("dict[str, Any]", value).get("id") if _is(dict, value) else value
     if type(number) is not int or not 0 <= number < 2**32:
-        raise DecodeError(f"query_id: expected {{'id': number}}, got {_shown(value)}")
+        raise DecodeError(f"expected {{'id': number}}, got {json_kind(value)}")
     return number
 
 

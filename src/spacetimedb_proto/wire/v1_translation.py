@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..bsatn.values import TimeDuration
-from ..errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from ..errors import DecodeError, LocalProtocolError
 from ..schema.model import Schema
 from . import messages as m
 from . import v1_messages as v1
@@ -102,7 +102,7 @@ class Translation:
                 moved, other = (q.deletes, q.inserts) if leaving else (q.inserts, q.deletes)
                 if len(other):
                     wrong = "inserts" if leaving else "deletes"
-                    raise RemoteProtocolError(f"rows of a subscription: {table.table_name} has {wrong}")
+                    raise DecodeError(f"rows of a subscription: expected no {wrong}, got {len(other)}")
                 rows.append(m.SingleTableRows(table.table_name, self._in(table.table_name, moved)))
         return m.QueryRows(rows)
 
@@ -291,7 +291,9 @@ class Translation:
         )
 
     def _down_query_result(self, message: m.OneOffQueryResult) -> v1.OneOffQueryResponse:
-        message_id = self._message_ids.pop(message.request_id, None) or message.request_id.to_bytes(4, "little")
+        message_id = self._message_ids.pop(message.request_id, None)
+        if message_id is None:
+            message_id = message.request_id.to_bytes(4, "little")
         if isinstance(message.result, str):
             return v1.OneOffQueryResponse(message_id, message.result, [], _NONE)
         tables = [v1.OneOffTable(part.table, self._out(part.table, part.rows)) for part in message.result.tables]
