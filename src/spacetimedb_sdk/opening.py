@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Literal, TypeAlias
 
 from spacetimedb_proto.errors import ConnectError, SchemaError
+from spacetimedb_proto.handshake import bearer
 from spacetimedb_proto.http import HttpExchange, HttpResponse, refusal
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.schema import Schema, load_schema
@@ -45,14 +46,14 @@ def read_schema(
     Raises:
         ConnectError: The server refused; the subclass says why.
     """
-    headers = [] if token is None else [("authorization", f"Bearer {token}")]
+    headers = [] if token is None else [("authorization", bearer(token))]
     response = yield HttpExchange("GET", endpoint, endpoint.schema_target(database, 10), headers=headers, limits=limits)
     if response.status == 400:
         response = yield HttpExchange(
             "GET", endpoint, endpoint.schema_target(database, 9), headers=headers, limits=limits
         )
     if response.status != 200:
-        raise refusal(response.status, response.body)
+        raise refusal(response.status, response.body, token=token)
     try:
         return load_schema(response.body)
     except SchemaError as error:

@@ -64,6 +64,12 @@ async def test_a_bad_token_is_refused(target, client, token):
     assert token not in str(caught.value)
 
 
+@pytest.mark.parametrize("token", ["", "two words", "line\r\nbreak", "na\u00efve"])
+async def test_a_token_that_cannot_be_sent_is_refused_here(target, token):
+    with pytest.raises(AuthenticationError, match="expected visible ASCII characters"):
+        await connect(target.uri, target.database, token=token)
+
+
 async def test_an_unknown_database_is_not_found(target):
     with pytest.raises(DatabaseNotFound) as caught:
         await connect(target.uri, "no-such-database")
