@@ -85,18 +85,21 @@ class Calls:
         if kind is not None:
             self._calls[kind, message.request_id].step(CallInput.TAKEN)
 
-    def answered(self, kind: CallKind, request_id: int) -> Call:
-        """The call that an answer is about; there will be no other.
+    def under_way(self, kind: CallKind, request_id: int) -> Call:
+        """The call that an answer is about. It goes on until `finish`, so that an answer that is refused ends no call.
 
         Raises:
-            RemoteProtocolError: No such call is under way.
+            RemoteProtocolError: No such call waits for an answer.
         """
         call = self._calls.get((kind, request_id))
-        if call is None:
+        if call is None or CallInput.ANSWER not in CALL[call.state]:
             raise RemoteProtocolError(f"answer to {kind.value} call {request_id}, which is not under way")
-        call.step(CallInput.ANSWER)
-        del self._calls[kind, request_id]
         return call
+
+    def finish(self, call: Call) -> None:
+        """The call's answer has been applied; there will be no other."""
+        call.step(CallInput.ANSWER)
+        del self._calls[call.kind, call.request_id]
 
     def find_reducer(self, request_id: int, name: str, args: Encoded) -> Call | None:
         """The reducer call that a v1 update answers, if it is one of these.

@@ -13,7 +13,7 @@ from typing import Any, Final
 from .bsatn.values import ConnectionId, Identity
 from .cache import Cache
 from .calls import Call, CallKind, Encoded, encode_arguments
-from .errors import DecodeError, LocalProtocolError, RemoteProtocolError, SpacetimeDBError
+from .errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError, SpacetimeDBError
 from .events import NEED_DATA, CallFailed, Disconnected, Event, NeedData
 from .limits import Limits
 from .query_sets import QuerySets
@@ -93,10 +93,11 @@ class ClientSession:
             The query set's id, as events name it.
 
         Raises:
+            EncodeError: A query is no text that can be sent.
             LocalProtocolError: The session is over, or there is no query.
         """
         self._check_alive()
-        texts = [queries] if isinstance(queries, str) else [str(query) for query in queries]
+        texts = [_query_text(query) for query in ([queries] if isinstance(queries, str) else queries)]
         if not texts:
             raise LocalProtocolError("expected at least one query, got none")
         query_set_id, request_id = self._next_id(), self._next_id()
@@ -142,9 +143,14 @@ class ClientSession:
         return call.request_id
 
     def query(self, sql: str) -> int:
-        """Ask for the rows of one query, once; its `QueryReturned` carries the returned request id."""
-        call = self._start_call(CallKind.QUERY, str(sql))
-        self._outbox.append(messages.OneOffQuery(call.request_id, str(sql)))
+        """Ask for the rows of one query, once; its `QueryReturned` carries the returned request id.
+
+        Raises:
+            EncodeError: It is no text that can be sent.
+            LocalProtocolError: The session is over.
+        """
+        call = self._start_call(CallKind.QUERY, _query_text(sql))
+        self._outbox.append(messages.OneOffQuery(call.request_id, call.name))
         return call.request_id
 
     def payloads_to_send(self) -> list[bytes | str]:
@@ -301,3 +307,14 @@ class ClientSession:
         call = Call(kind, request_id, name, args)
         call.step(CallInput.TAKEN)
         self._received.calls.add(call)
+
+
+def _query_text(query: object) -> str:
+    """A query's text, checked before anything is queued."""
+    if not isinstance(query, str):
+        raise EncodeError("a query's text", f"{query!r} ({type(query).__name__})", ["query"])
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise EncodeError("text that is valid Unicode", f"{query[:80]!a}: {error.reason}", ["query"]) from None
+    return str(query)

@@ -162,7 +162,7 @@ class Receiver:
         return self.cache.apply(deltas)
 
     def _on_reducer_result(self, message: messages.ReducerResult) -> Event:
-        call = self.calls.answered(CallKind.REDUCER, message.request_id)
+        call = self.calls.under_way(CallKind.REDUCER, message.request_id)
         changes = Changes()
         outcome: Outcome = Committed()
         match message.result:
@@ -174,6 +174,7 @@ class Receiver:
                 outcome = Failed(text)
             case messages.ReducerOkEmpty():
                 pass
+        self.calls.finish(call)
         args = decode_arguments(self.schema, call.name, call.args)
         who, where = self.identity, self.connection_id
         return ReducerEvent(call.request_id, call.name, args, message.timestamp, outcome, who, where, changes)
@@ -183,11 +184,13 @@ class Receiver:
         told = message.call
         own = self._own_call(message) if told.caller_connection_id == self.connection_id else None
         changes = self._apply_update(message.update)
+        if own is not None:
+            self.calls.finish(own)
         outcome: Outcome = Committed() if message.error is None else Failed(message.error)
         return ReducerEvent(
             own.request_id if own else None,
             told.reducer,
-            decode_arguments(self.schema, told.reducer, told.args),
+            decode_arguments(self.schema, told.reducer, told.args if own is None else own.args),
             told.timestamp,
             outcome,
             told.caller_identity,
@@ -199,31 +202,32 @@ class Receiver:
         """Which of this connection's calls v1 means, if it is one of them."""
         told = message.call
         call = self.calls.find_reducer(told.request_id, told.reducer, told.args)
-        return self.calls.answered(CallKind.REDUCER, call.request_id) if call else None
+        return self.calls.under_way(CallKind.REDUCER, call.request_id) if call else None
 
     def _on_procedure_result(self, message: messages.ProcedureResult) -> Event:
-        call = self.calls.answered(CallKind.PROCEDURE, message.request_id)
+        call = self.calls.under_way(CallKind.PROCEDURE, message.request_id)
         value: object = None
         error = None
         if isinstance(message.status, messages.ProcedureInternalError):
             error = ProcedureError(message.status.error, function=call.name)
         else:
             value = decode_returned(self.schema, call.name, message.status.value)
+        self.calls.finish(call)
         duration = message.total_host_execution_duration
         return ProcedureReturned(call.request_id, call.name, value, error, message.timestamp, duration)
 
     def _on_query_result(self, message: messages.OneOffQueryResult) -> Event:
-        call = self.calls.answered(CallKind.QUERY, message.request_id)
-        if isinstance(message.result, str):
-            return QueryReturned(call.request_id, {}, QueryError(message.result))
+        call = self.calls.under_way(CallKind.QUERY, message.request_id)
         rows: dict[str, list[Any]] = {}
-        for part in message.result.tables:
+        error = QueryError(message.result) if isinstance(message.result, str) else None
+        for part in () if isinstance(message.result, str) else message.result.tables:
             if part.table not in self.schema.tables:
                 error = QueryError(f"the answer holds rows of {part.table!r}, which the schema does not know")
-                return QueryReturned(call.request_id, {}, error)
+                break
             decode = self.schema.row_codec(part.table).decode_exact
             rows.setdefault(part.table, []).extend(map(decode, part.rows))
-        return QueryReturned(call.request_id, rows, None)
+        self.calls.finish(call)
+        return QueryReturned(call.request_id, {} if error else rows, error)
 
     def _on_replaced_subscription(self, message: messages.ReplacedSubscription) -> Event:
         """The rows of the legacy set. Alone, it owns all rows; beside other v1 sets nobody can say which are its."""

@@ -15,7 +15,7 @@ from .errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 __all__ = ["CALL", "QUERY_SET", "CallInput", "CallState", "QuerySetInput", "QuerySetState", "step"]
 
 
-class QuerySetState(enum.Enum):
+class QuerySetState(enum.StrEnum):
     """Where a query set stands."""
 
     REQUESTED = "requested"  #: asked for, not answered
@@ -35,7 +35,7 @@ class QuerySetInput(enum.Enum):
     DIED = "died"  #: the server ended it by itself
 
 
-class CallState(enum.Enum):
+class CallState(enum.StrEnum):
     """Where a call of a reducer, a procedure or a one-off query stands."""
 
     QUEUED = "queued"  #: encoded, not yet taken by the transport

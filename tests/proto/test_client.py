@@ -417,6 +417,35 @@ def test_wrong_arguments_send_nothing():
     assert pair.client.payloads_to_send() == []
 
 
+@pytest.mark.parametrize("query", ["\ud800", 5, None, b"SELECT"])
+def test_a_query_that_is_no_text_sends_nothing(query):
+    pair = Pair()
+    for ask in (lambda: pair.client.subscribe(["SELECT * FROM pk_u_64", query]), lambda: pair.client.query(query)):
+        with pytest.raises(EncodeError, match="^query: expected"):
+            ask()
+    assert pair.client.payloads_to_send() == []
+    assert len(pair.client.query_sets) == 0
+
+
+def test_an_answer_that_is_refused_ends_no_call():
+    """The call is told apart from its broken answer: it ends with the connection, and is not forgotten."""
+    pair = Pair(module="sdk-test-procedure")
+    call = pair.client.call_procedure("return_primitive", [1, 2])
+    pair.asked()
+    with pytest.raises(RemoteProtocolError):
+        pair.say(m.ProcedureResult(m.ProcedureReturned(b"\1"), Timestamp(0), TimeDuration(0), call))
+    pair.client.connection_lost(None)
+    failed, _ = events(pair.client)
+    assert (failed.request_id, type(failed.error)) == (call, OutcomeUnknown)
+
+
+def test_an_answer_before_the_call_is_the_servers_error():
+    pair = Pair()
+    call = pair.client.query("SELECT * FROM pk_u_64")
+    with pytest.raises(RemoteProtocolError, match="which is not under way"):
+        pair.say(m.OneOffQueryResult(call, "too early"))
+
+
 def test_every_call_ends_when_the_connection_does():
     pair = Pair()
     sent = pair.client.call_reducer("insert_pk_u_64", [1, 2])
