@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
 
 def test_the_diagrams_are_the_tables():
@@ -20,12 +23,25 @@ def test_the_diagrams_are_the_tables():
         assert f"<!-- {name} -->\n```mermaid" in page
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in (part.split(")")[0] for part in text.split("](")[1:]):
         path = target.split("#")[0]
         if path and "://" not in path:
             assert ((ROOT / page).parent / path).exists(), f"{page} links to {target}"
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_is_python(page):
+    for code in blocks(page):
+        compile(code, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_the_module_in_the_testing_guide_serves():
+    code, *_ = blocks("docs/testing.md")
+    exec(compile(code, "docs/testing.md", "exec", dont_inherit=True), {"__name__": "guide"})

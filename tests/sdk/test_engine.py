@@ -1,0 +1,231 @@
+"""The engine that all hosts share, driven by hand: what a real server does too seldom to wait for."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from spacetimedb_proto import NEED_DATA, ClientSession, ServerSession, load_schema
+from spacetimedb_proto.bsatn.values import ConnectionId, Identity
+from spacetimedb_proto.events import Connected
+from spacetimedb_proto.wire import messages as m
+from spacetimedb_proto.wire.rowlist import RowList
+from spacetimedb_sdk import (
+    ConnectionLost,
+    DecodeError,
+    NotSent,
+    SubscriptionError,
+    SubscriptionFailed,
+    Transaction,
+    UnsubscribeApplied,
+)
+from spacetimedb_sdk.bindings.engine import Engine
+from spacetimedb_sdk.bindings.pending import Pending
+from spacetimedb_sdk.bindings.streams import Stream
+
+SCHEMA = load_schema((Path(__file__).parents[1] / "data" / "schemas" / "sdk-test.v10.json").read_text("utf-8"))
+
+
+class HandHost:
+    """A host that is driven by hand."""
+
+    def pending(self, what, report):
+        return Pending(what, report)
+
+    def stream(self, what, unregister):
+        return Stream(what, unregister)
+
+    def wake(self):
+        pass
+
+
+class Bench:
+    """An engine, and a server's hands at the other end."""
+
+    def __init__(self):
+        self.session = ClientSession(SCHEMA)
+        self.server = ServerSession(SCHEMA)
+        self.server.send(m.InitialConnection(Identity.from_int(7), ConnectionId.from_int(8), "token"))
+        self.session.receive(self.server.payloads_to_send()[0])
+        assert isinstance(self.session.next_event(), Connected)
+        self.engine = Engine(self.session, HandHost())
+        self.errors = []
+        self.engine.errors.add(lambda error, where: self.errors.append((error, where)))
+
+    def say(self, *replies):
+        self.server.send(*replies)
+        for payload in self.server.payloads_to_send():
+            self.session.receive(payload)
+        self.drain()
+
+    def drain(self):
+        while (event := self.session.next_event()) is not NEED_DATA:
+            self.engine.handle(event)
+
+    def asked(self):
+        for payload in self.session.payloads_to_send():
+            self.server.receive(payload)
+        found = []
+        while (message := self.server.next_message()) is not NEED_DATA:
+            found.append(message)
+        return found
+
+    def subscribe(self, table="one_string", rows=()):
+        sub = self.engine.subscribe([f"SELECT * FROM {table}"])
+        *_, request = self.asked()
+        part = m.SingleTableRows(table, RowList.of(list(rows)))
+        self.say(m.SubscribeApplied(request.request_id, request.query_set_id, m.QueryRows([part])))
+        return sub, request.query_set_id
+
+    def lose(self, error):
+        self.session.connection_lost(error)
+        self.drain()
+
+
+def text(value):
+    data = value if isinstance(value, bytes) else value.encode()
+    return struct.pack("<I", len(data)) + data
+
+
+def update(query_set, table, inserts=(), deletes=()):
+    rows = m.PersistentTableRows(RowList.of(list(inserts)), RowList.of(list(deletes)))
+    return m.TransactionUpdate([m.QuerySetUpdate(query_set, [m.TableUpdate(table, [rows])])])
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_a_row_that_does_not_decode_is_reported_and_the_others_are_served(bench):
+    _, query_set = bench.subscribe()
+    seen = []
+    bench.engine.db.one_string.on_insert(lambda ctx, row: seen.append(row.s))
+    bench.say(update(query_set, "one_string", [text("a"), text(b"\xff"), text("b")]))
+    assert seen == ["a", "b"]
+    ((error, where),) = bench.errors
+    assert isinstance(error, DecodeError)
+    assert where == "a row of one_string"
+    with pytest.raises(DecodeError):
+        list(bench.engine.db.one_string)
+
+
+def test_a_row_that_does_not_decode_ends_the_stream_that_should_hold_it(bench):
+    _, query_set = bench.subscribe()
+    stream = bench.engine.db.one_string.changes()
+    bench.say(update(query_set, "one_string", [text("a"), text(b"\xff")]))
+    assert stream.next_nowait().row.s == "a"
+    with pytest.raises(DecodeError):
+        stream.next_nowait()
+
+
+def test_rows_of_an_unknown_table_are_logged_once(bench, caplog):
+    sub, query_set = bench.subscribe()
+    for _ in range(3):
+        bench.say(update(query_set, "brand_new", [b"?"]))
+    assert caplog.text.count("'brand_new'") == 1
+    assert bench.errors == []
+    assert sub.state == "live"
+
+
+def test_a_subscription_that_dies_tells_its_listener(bench):
+    sub, query_set = bench.subscribe(rows=[text("a")])
+    log = []
+    bench.engine.db.one_string.on_delete(lambda ctx, row: log.append(row.s))
+    sub.on_ended(lambda ctx: log.append((type(ctx.event), str(ctx.event.error), len(ctx.db.one_string))))
+    bench.say(m.SubscriptionError(None, query_set, "view failed"))
+    assert log == [(SubscriptionFailed, "view failed", 0), "a"]
+    assert bench.errors == []
+    assert sub.unsubscribe().done()
+
+
+def test_a_subscription_that_dies_with_nobody_listening_is_reported(bench):
+    _, query_set = bench.subscribe()
+    bench.say(m.SubscriptionError(None, query_set, "view failed"))
+    ((error, where),) = bench.errors
+    assert isinstance(error, SubscriptionError)
+    assert where == "subscription SELECT * FROM one_string"
+
+
+def test_a_subscription_that_was_lost_says_so(bench):
+    waiting = bench.engine.subscribe(["SELECT * FROM one_string"])
+    live, _ = bench.subscribe("one_u_8")
+    ended = live.unsubscribe()
+    bench.lose(ConnectionLost("gone", code=1006))
+    with pytest.raises(ConnectionLost, match="gone"):
+        waiting.pending.result()
+    assert ended.result() is None
+    assert live.unsubscribe() is ended
+    with pytest.raises(NotSent, match="the connection is over: gone"):
+        bench.engine.reducers.insert_one_u_8(1)
+    assert bench.errors == []
+
+
+def test_listeners_see_all_tables_changed(bench):
+    bench.subscribe("one_u_8")
+    _, query_set = bench.subscribe("one_string")
+    log = []
+    bench.engine.db.one_string.on_insert(lambda ctx, row: log.append((len(ctx.db.one_u_8), len(ctx.db.one_string))))
+    both = [
+        m.TableUpdate(name, [m.PersistentTableRows(RowList.of([row]), RowList.of([]))])
+        for name, row in (("one_string", text("a")), ("one_u_8", b"\1"))
+    ]
+    bench.say(m.TransactionUpdate([m.QuerySetUpdate(query_set, both)]))
+    assert log == [(1, 1)]
+
+
+def test_tables_are_told_by_name_and_listeners_of_one_event_are_fixed(bench):
+    _, query_set = bench.subscribe("one_string")
+    log = []
+    db = bench.engine.db
+
+    def first(ctx, row):
+        log.append("one_i_8")
+        db.one_u_8.on_insert(lambda ctx, row: log.append("late"))
+
+    db.one_u_8.on_insert(lambda ctx, row: log.append("one_u_8"))
+    db.one_i_8.on_insert(first)
+    tables = [
+        m.TableUpdate(name, [m.PersistentTableRows(RowList.of([b"\1"]), RowList.of([]))])
+        for name in ("one_u_8", "one_i_8")
+    ]
+    bench.say(m.TransactionUpdate([m.QuerySetUpdate(query_set, tables)]))
+    assert log == ["one_i_8", "one_u_8"], "by name, not by arrival; what a callback adds counts from the next event on"
+
+
+def test_an_on_error_listener_that_fails_is_logged(bench, caplog):
+    def broken(error, where):
+        raise ZeroDivisionError
+
+    bench.engine.errors.add(broken)
+    bench.engine.report(ValueError("x"), "somewhere")
+    assert len(bench.errors) == 1
+    assert "broken" in caplog.text
+
+
+def test_late_listeners_of_an_ended_subscription(bench):
+    sub, query_set = bench.subscribe(rows=[text("a")])
+    sub.unsubscribe()
+    (request,) = bench.asked()
+    rows = m.QueryRows([m.SingleTableRows("one_string", RowList.of([text("a")]))])
+    bench.say(m.UnsubscribeApplied(request.request_id, query_set, rows))
+    log = []
+    sub.on_ended(lambda ctx: log.append(type(ctx.event)))
+    assert log == [UnsubscribeApplied]
+    assert "ended" in repr(sub)
+
+
+def test_records_hold_what_happened(bench):
+    _, query_set = bench.subscribe()
+    stream = bench.engine.record()
+    bench.say(update(query_set, "one_string", [text("a")]), update(query_set, "one_string", [], [text("a")]))
+    first, second = stream.next_nowait(), stream.next_nowait()
+    assert isinstance(first.event, Transaction)
+    assert [type(change).__name__ for change in (*first.changes["one_string"], *second.changes["one_string"])] == [
+        "Inserted",
+        "Deleted",
+    ]
+    assert "one_string" in repr(first)
+    assert list(first.changes) == ["one_string"]
