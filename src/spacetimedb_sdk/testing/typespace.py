@@ -154,7 +154,8 @@ class TypeBuilder:
 
     def fields(self, cls: type[Any]) -> dict[str, Any]:
         """The annotations of a class, by attribute and in order."""
-        hints = _hints(cls, cls.__name__, vars(sys.modules[cls.__module__]), self.known)
+        home = sys.modules.get(cls.__module__)  # code run by `exec` may have none; annotations then are no strings
+        hints = _hints(cls, cls.__name__, vars(home) if home else {}, self.known)
         if attrs.has(cls):
             return {field.name: hints[field.name] for field in attrs.fields(cls)}
         return {name: hints[name] for name in vars(cls).get("__annotations__", {})}
