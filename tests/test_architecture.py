@@ -18,9 +18,9 @@ MODULES = sorted(path.relative_to(SRC) for package in PACKAGES for path in (SRC 
 
 CORE_MAY_IMPORT = {"attrs", "attr", "wsproto", "h11", "brotli", "spacetimedb_proto"}
 CORE_MUST_NOT_IMPORT = {
-    "asyncio", "anyio", "concurrent", "contextvars", "http", "logging", "multiprocessing", "os", "pathlib", "queue",
-    "random", "sched", "secrets", "select", "selectors", "signal", "socket", "socketserver", "ssl", "subprocess",
-    "threading", "time", "trio", "urllib.request", "warnings",
+    "anyio", "asyncio", "concurrent", "contextvars", "http.client", "http.server", "logging", "multiprocessing", "os",
+    "pathlib", "queue", "random", "sched", "secrets", "select", "selectors", "signal", "socket", "socketserver",
+    "ssl", "subprocess", "threading", "time", "trio", "urllib.request", "warnings",
 }  # fmt: skip
 
 

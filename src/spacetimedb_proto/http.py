@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Final, TypeAlias
 
 import attrs
@@ -27,6 +28,8 @@ from .limits import Limits
 from .uri import Endpoint
 
 __all__ = ["Headers", "HttpExchange", "HttpRequest", "HttpResponse", "HttpServerExchange", "refusal"]
+
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 """Names in lower case and values, in the order sent. Never shown in a `repr`, since they carry tokens."""
@@ -69,7 +72,7 @@ class HttpRequest:
 
 
 def refusal(status: int, body: bytes | str, *, token: str | None = None) -> ConnectError:
-    """The error that an answer to the handshake or to a schema request means (protocol reference, 1.5).
+    """The error that an answer to the handshake or to a schema request means (protocol reference, 1.5 and 5).
 
     Args:
         status: Its status, other than the one hoped for.
@@ -307,8 +310,10 @@ def _header(headers: Iterable[tuple[str, str]], name: str) -> str | None:
 def _head(
     kind: type[h11.Response | h11.InformationalResponse], status: int, headers: Iterable[tuple[str, str]]
 ) -> h11.Event:
+    # Clients show the phrase to people, some of them nothing else.
+    phrase = _PHRASES.get(status, "").encode("ascii")
     try:
-        return kind(status_code=status, headers=[_encoded(each) for each in headers])
+        return kind(status_code=status, headers=[_encoded(each) for each in headers], reason=phrase)
     except (h11.LocalProtocolError, UnicodeError):
         # Not chained: h11 quotes what it complains about, and that may be a token.
         raise LocalProtocolError(f"an answer with status {status} or these headers cannot be sent over HTTP") from None

@@ -249,7 +249,7 @@ def test_server_sees_early_ends(received):
 def test_server_lets_a_waiting_client_continue():
     server = HttpServerExchange()
     server.receive_data(b"POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n")
-    assert server.data_to_send() == b"HTTP/1.1 100 \r\n\r\n"
+    assert server.data_to_send() == b"HTTP/1.1 100 Continue\r\n\r\n"
     server.receive_data(b"a")
     assert server.next_event().body == b"a"
 
@@ -279,3 +279,12 @@ def test_any_bytes_are_a_request_or_a_documented_error(pieces):
         server.next_event()
     except RemoteProtocolError:
         return
+
+
+@pytest.mark.parametrize(("status", "line"), [(404, b"HTTP/1.1 404 Not Found\r\n"), (530, b"HTTP/1.1 530 \r\n")])
+def test_answers_carry_the_phrase_of_their_status(status, line):
+    exchange = HttpServerExchange()
+    exchange.receive_data(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert isinstance(exchange.next_event(), HttpRequest)
+    exchange.respond(status)
+    assert exchange.data_to_send().startswith(line)

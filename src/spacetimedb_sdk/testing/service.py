@@ -30,7 +30,7 @@ from spacetimedb_proto.wire.compression import available
 from spacetimedb_proto.wire.messages import ServerMessage
 
 from .database import Client, Database
-from .tokens import TokenIssuer
+from .tokens import TokenIssuer, derive_identity
 
 __all__ = ["SERVED_PROTOCOLS", "Service", "Site"]
 
@@ -38,6 +38,9 @@ SERVED_PROTOCOLS: Final = ("v3.bsatn", "v2.bsatn")
 
 LIMITS: Final = Limits(message_size=32 * MIB)
 """As much as the real server takes in one message (protocol reference, 1.7)."""
+
+SHORT_LIFE: Final = 60
+"""Seconds that a token for the address of a WebSocket lives (protocol reference, 1.4)."""
 
 Compression: TypeAlias = Literal["none", "gzip", "brotli"]
 Headers: TypeAlias = Sequence[tuple[str, str]]
@@ -79,8 +82,12 @@ class _Refusal(Exception):  # noqa: N818  not a fault: the way out of several st
 
 @attrs.frozen
 class _Credentials:
-    identity: Identity
+    subject: str
     token: str
+
+    @property
+    def identity(self) -> Identity:
+        return derive_identity(self.subject)
 
     @property
     def headers(self) -> Headers:
@@ -127,10 +134,10 @@ class Site:
     def newcomer(self) -> _Credentials:
         """A new anonymous identity and the only token for it."""
         subject = str(uuid.UUID(bytes=self._random_bytes(16), version=4))
-        return self._known(self._issuer.issue(subject, self.database.clock()))
+        return _Credentials(subject, self._issuer.issue(subject, self.database.clock()))
 
     def _known(self, token: str) -> _Credentials:
-        return _Credentials(self._issuer.identity(token), token)
+        return _Credentials(self._issuer.subject(token, self.database.clock()), token)
 
     def authenticate(self, request: HttpRequest | UpgradeRequest, params: Mapping[str, str]) -> _Credentials:
         """Who sent a request; somebody new if it does not say (protocol reference, 1.4)."""
@@ -161,6 +168,9 @@ class Site:
                     _check_method(request, "POST")
                     new = self.newcomer()
                     return Answer.json({"identity": new.identity.hex(), "token": new.token}), []
+                case ["v1", "identity", "websocket-token"]:
+                    _check_method(request, "POST")
+                    return self._short_token(request, params), []
                 case ["v1", "database", name, "schema" | "subscribe" as what]:
                     credentials = self.authenticate(request, params)
                     _check_method(request, "GET")
@@ -170,6 +180,13 @@ class Site:
                     return Answer(HTTPStatus.NOT_FOUND), []
         except _Refusal as refusal:
             return refusal.answer, credentials.headers if credentials else []
+
+    def _short_token(self, request: HttpRequest, params: Mapping[str, str]) -> Answer:
+        """A token for clients that can set no headers, and so have to show it in the address (1.4)."""
+        if _header(request, "authorization") is None:
+            raise _Refusal(HTTPStatus.UNAUTHORIZED, "Authorization required")
+        known = self.authenticate(request, params)
+        return Answer.json({"token": self._issuer.issue(known.subject, self.database.clock(), SHORT_LIFE)})
 
     def _schema(self, name: str, params: Mapping[str, str]) -> Answer:
         self.check_database(name, HTTPStatus.NOT_FOUND)

@@ -22,6 +22,9 @@ __all__ = ["TokenIssuer", "derive_identity"]
 ISSUER: Final = "localhost"
 """What the real standalone server calls itself."""
 
+LEEWAY: Final = 60
+"""Seconds that a token is still taken after its end (protocol reference, 6)."""
+
 _PARTS: Final = re.compile(r"([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 
 
@@ -42,30 +45,35 @@ class TokenIssuer:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def issue(self, subject: str, now: Timestamp) -> str:
-        """A token that never expires."""
+    def issue(self, subject: str, now: Timestamp, lifetime: int | None = None) -> str:
+        """A token that is good for `lifetime` seconds, or for ever."""
+        issued = now.micros // 1_000_000
         claims = {
             "hex_identity": derive_identity(subject).hex(),
             "sub": subject,
             "iss": ISSUER,
             "aud": ["spacetimedb"],
-            "iat": now.micros // 1_000_000,
-            "exp": None,
+            "iat": issued,
+            "exp": None if lifetime is None else issued + lifetime,
         }
         signed = f"{_encoded_json({'typ': 'JWT', 'alg': 'HS256'})}.{_encoded_json(claims)}"
         return f"{signed}.{self._signature(signed)}"
 
-    def identity(self, token: str) -> Identity:
+    def subject(self, token: str, now: Timestamp) -> str:
         """Whose token it is.
 
         Raises:
-            AuthenticationError: It was not made here. The text is the real server's, and does not repeat the token.
+            AuthenticationError: It was not made here, or is too old. The text is the real server's for the first, and
+                does not repeat the token.
         """
         match = _PARTS.fullmatch(token)
         if match is None or not hmac.compare_digest(self._signature(match[1]), match[2]):
             raise AuthenticationError("Invalid token: InvalidToken", status=401)
         claims: dict[str, Any] = json.loads(_decoded(match[1].partition(".")[2]))
-        return derive_identity(claims["sub"], claims["iss"])
+        expiry = claims["exp"]
+        if expiry is not None and now.micros // 1_000_000 > expiry + LEEWAY:
+            raise AuthenticationError("Invalid token: ExpiredSignature", status=401)
+        return str(claims["sub"])
 
     def _signature(self, signed: str) -> str:
         return _encoded(hmac.new(self._secret, signed.encode(), hashlib.sha256).digest())

@@ -329,6 +329,18 @@ def test_identity(site):
     assert connected(site, token=made["token"]).seen[0].identity.hex() == made["identity"]
 
 
+def test_short_tokens_for_clients_without_headers(site):
+    """What the TypeScript SDK does with every token before it connects."""
+    made = json.loads(ask(site, "POST", "/v1/identity").body)
+    answer = ask(site, "POST", "/v1/identity/websocket-token", [("authorization", f"Bearer {made['token']}")])
+    assert (answer.status, answer.header("content-type")) == (200, "application/json")
+    short = json.loads(answer.body)["token"]
+    assert short != made["token"]
+    assert connected(site, token=short).seen[0].identity.hex() == made["identity"]
+    for headers in ([], [("authorization", "Bearer abc")]):
+        assert ask(site, "POST", "/v1/identity/websocket-token", headers).status == 401
+
+
 @pytest.mark.parametrize("version", [9, 10])
 def test_schema(site, version):
     answer = ask(site, "GET", f"/v1/database/behaviour/schema?version={version}")

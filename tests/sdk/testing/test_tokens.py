@@ -26,7 +26,7 @@ def test_identities_are_derived():
 def test_a_token_says_who_one_is():
     issuer = TokenIssuer(b"secret")
     token = issuer.issue("alice", NOW)
-    assert issuer.identity(token) == derive_identity("alice")
+    assert issuer.subject(token, NOW) == "alice"
     assert token.startswith("eyJ"), "so that it is taken for a secret wherever tokens are"
     assert claims_of(token) == {
         "hex_identity": derive_identity("alice").hex(),
@@ -52,5 +52,15 @@ def forged():
 @pytest.mark.parametrize("token", forged())
 def test_others_are_refused_without_being_repeated(token):
     with pytest.raises(AuthenticationError) as caught:
-        TokenIssuer(b"secret").identity(token)
+        TokenIssuer(b"secret").subject(token, NOW)
     assert (str(caught.value), caught.value.status) == ("Invalid token: InvalidToken", 401)
+
+
+def test_tokens_may_end():
+    issuer = TokenIssuer(b"secret")
+    token = issuer.issue("alice", NOW, 60)
+    assert claims_of(token)["exp"] == 1_700_000_060
+    later = [Timestamp(NOW.micros + seconds * 1_000_000) for seconds in (59, 120, 121)]
+    assert [issuer.subject(token, now) for now in later[:2]] == ["alice", "alice"], "a minute late is not too late"
+    with pytest.raises(AuthenticationError, match="ExpiredSignature"):
+        issuer.subject(token, later[2])
