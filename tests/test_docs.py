@@ -45,3 +45,15 @@ def test_code_is_python(page):
 def test_the_module_in_the_testing_guide_serves():
     code, *_ = blocks("docs/testing.md")
     exec(compile(code, "docs/testing.md", "exec", dont_inherit=True), {"__name__": "guide"})
+
+
+@pytest.mark.parametrize("name", ["protocol", "schema"])
+def test_what_docstrings_cite_is_there(name):
+    """Sections by their headings, traps by their bold or listed numbers."""
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^#+ ([0-9.]+|Appendix A)", page, re.MULTILINE))
+    for path in (*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")):
+        for cited in re.findall(rf"{name} reference, ([0-9]+(?:\.[0-9]+)?)", path.read_text(encoding="utf-8")):
+            assert cited in {section.rstrip(".") for section in sections}, f"{path} cites {name} reference, {cited}"
+        for trap in re.findall(rf"{name} reference, trap ([0-9]+)", path.read_text(encoding="utf-8")):
+            assert re.search(rf"^{trap}\. |\*\*{trap}\.?\*\*", page, re.MULTILINE), f"{path} cites trap {trap}"

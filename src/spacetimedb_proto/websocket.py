@@ -60,7 +60,7 @@ SERVER_FRAGMENT: Final = 4096
 """Bytes per frame, as the real server sends (protocol reference, 1.7)."""
 
 SERVER_TIMEOUTS: Final = Timeouts(greeting=15.0, silence=15.0, answer=15.0, close=0.25)
-"""A ping after 15 s of silence, the end after 30 s, as the real server does (protocol reference, 1.7)."""
+"""A ping after 15 s of silence, the end after 30 s. The real server pings every 15 s (protocol reference, 1.7)."""
 
 
 class ClientConnection(FramedConnection):

@@ -143,7 +143,7 @@ def test_server_closes_on_broken_messages():
 
 
 def test_server_pings_and_gives_up():
-    """After 15 s of silence, and after 30 s, as the real server (protocol reference, 1.7)."""
+    """After 15 s of silence, and after 30 s: the real server's numbers (protocol reference, 1.7)."""
     link, connection, server, _ = joined()
     server.handle_timeout(100.0)
     assert server.next_deadline() == 115.0

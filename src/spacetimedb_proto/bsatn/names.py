@@ -1,7 +1,7 @@
 """Names of the module as Python can spell them: one algorithm for dynamic classes and for generated code.
 
 The names of a served definition are final and may be any text (schema reference, 6.3 and 6.4). Fields and parameters
-keep theirs; variants become PascalCase as in every generator (schema reference, trap 7.7). What Python cannot spell is
+keep theirs; variants become PascalCase as in every generator (schema reference, trap 7). What Python cannot spell is
 changed as little as possible. Names on the wire are never touched: values are laid out by position.
 """
 

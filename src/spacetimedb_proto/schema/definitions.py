@@ -148,7 +148,7 @@ class View:
         shape: How the declared return type wraps the row type; all three deliver zero or more rows.
         index: The host's number, counted separately for anonymous and other views.
         is_anonymous: Whether the rows are the same for every caller.
-        params: A view with parameters is read only as `SELECT * FROM view(1, 'a')` (protocol 2.14, 5).
+        params: A view with parameters is read only as `SELECT * FROM view(1, 'a')` (protocol reference, 8).
     """
 
     shape: ViewShape

@@ -334,7 +334,7 @@ class _V10(_Writer):
         for part in self.part.inner():
             source = local(self.part.source_namespace, part.source_namespace)
             name = local(self.part.namespace, part.namespace)
-            # 2.8.3 has no such entries, because it leaves namespaces as they are (protocol 2.14, 4).
+            # 2.8.3 has no such entries, because it leaves namespaces as they are (protocol reference, 8).
             if source != name:
                 entries.append(_entry("Namespace", source, name))
         return {"entries": entries} if entries else None

@@ -1,7 +1,7 @@
 """Reading a v10 definition (schema reference, 1.6): a list of sections in any order.
 
 Things are listed under their source names, and `ExplicitNames` tells the canonical ones; schedules and lifecycles refer
-to canonical names already. What 2.14 changed stands in protocol 2.14, section 4.
+to canonical names already. What 2.14 changed stands in the protocol reference, 8.
 """
 
 from __future__ import annotations

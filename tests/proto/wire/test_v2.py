@@ -36,7 +36,7 @@ def refusal(read, payload):
     return text.removeprefix(prefix)
 
 
-# --- worked bytes (protocol reference, 3.10; protocol 2.14, 1) --------------------------------------------------------
+# --- worked bytes (protocol reference, 3.10 and 8) -------------------------------------------------------------------
 
 SELECT = "53454c454354202a2046524f4d2074"
 
