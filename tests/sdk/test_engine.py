@@ -217,6 +217,24 @@ def test_late_listeners_of_an_ended_subscription(bench):
     assert "ended" in repr(sub)
 
 
+def test_late_listeners_of_a_failed_subscription_hear_of_the_failure(bench):
+    sub, query_set = bench.subscribe(rows=[text("a")])
+    bench.say(m.SubscriptionError(None, query_set, "view failed"))
+    log = []
+    sub.on_ended(lambda ctx: log.append((type(ctx.event), str(ctx.event.error), dict(ctx.event.changes))))
+    assert log == [(SubscriptionFailed, "view failed", {})]
+
+
+def test_all_streams_of_a_table_get_every_change(bench):
+    _, query_set = bench.subscribe()
+    streams = [bench.engine.db.one_string.changes() for _ in range(2)]
+    bench.say(update(query_set, "one_string", [text("a"), text(b"\xff")]))
+    for stream in streams:
+        assert stream.next_nowait().row.s == "a"
+        with pytest.raises(DecodeError):
+            stream.next_nowait()
+
+
 def test_records_hold_what_happened(bench):
     _, query_set = bench.subscribe()
     stream = bench.engine.record()

@@ -236,14 +236,14 @@ class Engine:
         subscription = self._subscriptions.pop(event.query_set_id, None)
         before = subscription.ended_listeners.now() if subscription else ()
         self._tell(event, event.changes, before=before)
-        return subscription.ended(None) if subscription else False
+        return subscription.ended(event) if subscription else False
 
     def _failed(self, event: SubscriptionFailed) -> bool:
         failed = list(self._subscriptions) if event.query_set_id is None else [event.query_set_id]
         subscriptions = [self._subscriptions.pop(i) for i in failed if i in self._subscriptions]
         before = [listener for s in subscriptions for listener in s.ended_listeners.now()]
         self._tell(event, event.changes, before=before)
-        waited = [subscription.ended(event.error) for subscription in subscriptions]
+        waited = [subscription.ended(event) for subscription in subscriptions]
         return any(waited)
 
     def _transaction(self, event: Transaction) -> bool:
@@ -320,8 +320,8 @@ class Engine:
         for callback in after:
             self.run(callback, context)
         for change, listeners in tables:
-            for stream in listeners.streams:
-                self._record_changes(change, stream)
+            if listeners.streams:
+                self._record_changes(change, listeners.streams)
         if changes or (isinstance(event, ReducerEvent) and isinstance(event.outcome, Committed)):
             for record in records:
                 record.push(TransactionRecord(event, changes))
@@ -340,12 +340,14 @@ class Engine:
                 self.run(listener, context, change)
 
     @staticmethod
-    def _record_changes(change: TableChange, stream: Stream[Change]) -> None:
+    def _record_changes(change: TableChange, streams: Iterable[Stream[Change]]) -> None:
         try:
             for item in change:
-                stream.push(item)
+                for stream in streams:
+                    stream.push(item)
         except DecodeError as error:
-            stream.end(error)
+            for stream in streams:
+                stream.end(error)
 
     def _tell_rows(
         self,

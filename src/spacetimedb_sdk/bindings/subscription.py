@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from spacetimedb_proto.errors import SpacetimeDBError
-from spacetimedb_proto.events import SubscribeApplied, UnsubscribeApplied
+from spacetimedb_proto.events import SubscribeApplied, SubscriptionFailed, UnsubscribeApplied
 from spacetimedb_proto.query_sets import QuerySet
 from spacetimedb_proto.states import QuerySetState
 
@@ -33,7 +35,7 @@ class Subscription:
         self.ended_listeners: Listeners[ContextCallback] = Listeners()
         self._engine = engine
         self._query_set = query_set
-        self._is_over = False
+        self._ending: UnsubscribeApplied | SubscriptionFailed | None = None
         self._applied: Pending[Subscription] = engine.pending(f"subscribe {'; '.join(self.queries)[:200]}")
         self._ended: Pending[None] | None = None
 
@@ -66,9 +68,8 @@ class Subscription:
         `ctx.event` is a `SubscriptionFailed` when the server refused or ended it.
         """
         listener = self.ended_listeners.add(callback)
-        if self._is_over:
-            event = UnsubscribeApplied(self._query_set.id, self._engine.no_changes)
-            self._engine.run(listener, Context(event, self._engine))
+        if self._ending is not None:
+            self._engine.run(listener, Context(self._ending, self._engine))
         return listener
 
     def unsubscribe(self) -> Pending[None]:
@@ -79,7 +80,7 @@ class Subscription:
         """
         if self._ended is None:
             self._ended = self._engine.pending("unsubscribe")
-            if self._is_over or self._engine.ended is not None:
+            if self._ending is not None or self._engine.ended is not None:
                 self._ended.resolve(None)
             else:
                 self._engine.unsubscribe(self._query_set.id)
@@ -89,9 +90,10 @@ class Subscription:
         """Note that it is applied; returns whether anybody waited."""
         return self._applied.resolve(self)
 
-    def ended(self, error: SpacetimeDBError | None) -> bool:
+    def ended(self, event: UnsubscribeApplied | SubscriptionFailed) -> bool:
         """Note that it is over; returns whether anybody waited."""
-        self._is_over = True
+        self._ending = attrs.evolve(event, changes=self._engine.no_changes)  # late listeners missed the rows anyway
+        error = event.error if isinstance(event, SubscriptionFailed) else None
         waited = self._ended.resolve(None) if self._ended is not None else False
         if not self._applied.done():
             return self._applied.fail(error or SpacetimeDBError("unsubscribed before it was applied")) or waited
