@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from spacetimedb_proto.schema.model import Function
 
@@ -27,8 +27,12 @@ class _Callable:
         """Its name in the server's schema."""
         return self._function.name
 
-    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        return self._engine.schema.params_codec(self._function).arrange(args, kwargs)
+    def _call(self, request: Callable[[str, Any], int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Send a call through one of the session's commands; what stands only by position is checked there."""
+        self._engine.check_open(self.name, function=self.name)
+        if kwargs:
+            args = self._engine.schema.params_codec(self._function).arrange(args, kwargs)
+        return self._engine.call(f"{type(self).__name__.lower()} {self.name}", lambda: request(self.name, args))
 
     def __repr__(self) -> str:
         params = ", ".join(param.name for param in self._function.params)
@@ -50,10 +54,7 @@ class Reducer(_Callable):
             TypeError: The wrong number of arguments. Nothing is sent.
             NotSent: The connection is over.
         """
-        engine = self._engine
-        engine.check_open(self.name, function=self.name)
-        arguments = self._arguments(args, kwargs)
-        return engine.call(f"reducer {self.name}", lambda: engine.session.call_reducer(self.name, arguments))
+        return self._call(self._engine.session.call_reducer, args, kwargs)
 
     def on_outcome(self, callback: Callable[[Context], object]) -> Listener[Callable[[Context], object]]:
         """Call `callback(ctx)` for each outcome of this reducer that the server tells: `ctx.event` is a `ReducerEvent`.
@@ -75,11 +76,10 @@ class Procedure(_Callable):
         Raises:
             EncodeError, TypeError, NotSent: As for reducers.
         """
-        engine = self._engine
-        engine.check_open(self.name, function=self.name)
-        arguments = self._arguments(args, kwargs)
-        return engine.call(f"procedure {self.name}", lambda: engine.session.call_procedure(self.name, arguments))
+        return self._call(self._engine.session.call_procedure, args, kwargs)
 
+
+C = TypeVar("C", bound=_Callable)
 
 Reducers: TypeAlias = Namespace[Reducer]
 Procedures: TypeAlias = Namespace[Procedure]
@@ -87,13 +87,15 @@ Procedures: TypeAlias = Namespace[Procedure]
 
 def reducers_of(engine: Engine) -> Reducers:
     """The module's reducers that clients may call."""
-    functions = {name: function for name, function in engine.schema.reducers.items() if function.is_callable}
-    aliases = {function.source_name: name for name, function in functions.items()}
-    return Namespace("reducer", functions, lambda name: Reducer(engine, functions[name]), aliases)
+    return _callables(engine, Reducer, engine.schema.reducers)
 
 
 def procedures_of(engine: Engine) -> Procedures:
     """The module's procedures that clients may call."""
-    functions = {name: function for name, function in engine.schema.procedures.items() if function.is_callable}
+    return _callables(engine, Procedure, engine.schema.procedures)
+
+
+def _callables(engine: Engine, kind: type[C], all_functions: Mapping[str, Function]) -> Namespace[C]:
+    functions = {name: function for name, function in all_functions.items() if function.is_callable}
     aliases = {function.source_name: name for name, function in functions.items()}
-    return Namespace("procedure", functions, lambda name: Procedure(engine, functions[name]), aliases)
+    return Namespace(kind.__name__.lower(), functions, lambda name: kind(engine, functions[name]), aliases)

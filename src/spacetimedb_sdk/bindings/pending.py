@@ -6,7 +6,7 @@ A pending outcome that fails and that nobody claims is not lost: it goes to the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 
@@ -89,5 +89,6 @@ class Pending(Generic[T]):
             self._report_unclaimed(self._error, self.what)
 
     def __repr__(self) -> str:
-        state: Any = "pending" if not self._done else self._error or "done"
-        return f"<{self.what}: {state!r}>" if self._error else f"<{self.what}: {state}>"
+        if self._error is not None:
+            return f"<{self.what}: {self._error!r}>"
+        return f"<{self.what}: {'done' if self._done else 'pending'}>"
