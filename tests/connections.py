@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.connection import ConnectionState
 from spacetimedb_proto.events import NEED_DATA, Disconnected
-from spacetimedb_proto.schema import Schema, load_schema
+from spacetimedb_proto.schema import Schema
 from spacetimedb_proto.server import ServerSession
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.websocket import ClientConnection, ServerConnection, UpgradeRequest
 from spacetimedb_proto.wire.messages import InitialConnection
 from spacetimedb_transports.memory import Link
+from tests.schemas import schema as recorded_schema
 from tests.websocket_bytes import BINARY, accepting, frame
 
-SCHEMAS = Path(__file__).parent / "data" / "schemas"
 ENDPOINT = Endpoint.parse("ws://127.0.0.1:3000")
 V2 = "v2.bsatn.spacetimedb"
 HELLO = InitialConnection(Identity.from_int(7), ConnectionId.from_int(8), "a-token")
 
 
-@cache
 def schema() -> Schema:
     """A recorded module's."""
-    return load_schema(json.loads((SCHEMAS / "module-test.v9.json").read_text("utf-8")))
+    return recorded_schema("module-test", 9)
 
 
 def client(**options: Any) -> ClientConnection:

@@ -12,25 +12,18 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from spacetimedb_proto import NEED_DATA, ClientSession, Limits, RemoteProtocolError, load_schema
-from spacetimedb_proto.schema import Schema
+from spacetimedb_proto import NEED_DATA, ClientSession, Limits, RemoteProtocolError
+from tests.schemas import schema
 from tests.transcripts import websockets
 
 PROTOCOLS = ("v1.bsatn.spacetimedb", "v1.json.spacetimedb", "v2.bsatn.spacetimedb", "v3.bsatn.spacetimedb")
 MODULES = ("sdk-test", "sdk-test-event-table", "sdk-test-procedure")
 LIMITS = Limits(message_size=100_000, decompressed_size=200_000, rows_per_message=10_000, queued_bytes=200_000)
-SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
-
-
-@cache
-def schema(module: str) -> Schema:
-    return load_schema((SCHEMAS / f"{module}.v10.json").read_text("utf-8"))
 
 
 def target(data: bytes) -> None:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 import pytest
 
-from spacetimedb_proto import ClientConnection, Limits, load_schema
+from spacetimedb_proto import ClientConnection, Limits
 from spacetimedb_proto.errors import ConnectionLost
 from spacetimedb_proto.events import Connected, Disconnected
 from spacetimedb_proto.uri import Endpoint
 from tests.connections import events
+from tests.schemas import schema
 from tests.transcripts import websockets
 from tests.websocket_bytes import BINARY, CLOSE, PING, PONG, TEXT, accepting, close_frame, fragments, frame, read_frames
 
-SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
 SERVER_FRAGMENT = 4096
 RECORDED = {"argvalues": websockets(), "ids": lambda each: each.name}
-
-
-@cache
-def schema(module):
-    return load_schema((SCHEMAS / f"{module}.v10.json").read_text("utf-8"))
 
 
 def wire_bytes(recorded):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
 import pytest
 
-from spacetimedb_proto import NEED_DATA, ClientSession, ServerSession, load_schema
+from spacetimedb_proto import NEED_DATA, ClientSession, ServerSession
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.events import Connected
 from spacetimedb_proto.wire import messages as m
@@ -24,8 +23,9 @@ from spacetimedb_sdk import (
 from spacetimedb_sdk.bindings.engine import Engine
 from spacetimedb_sdk.bindings.pending import Pending
 from spacetimedb_sdk.bindings.streams import Stream
+from tests.schemas import schema
 
-SCHEMA = load_schema((Path(__file__).parents[1] / "data" / "schemas" / "sdk-test.v10.json").read_text("utf-8"))
+SCHEMA = schema("sdk-test")
 
 
 class HandHost:

@@ -22,6 +22,7 @@ from . import messages as m
 from . import v1_messages as v1
 from .compression import NAMES, inflate, seal, unseal
 from .declare import Append, Custom
+from .payloads import expect_binary, expect_text
 from .rowlist import RowList
 from .rows import RowReader, write_row_list
 from .v1_translation import Translation
@@ -50,7 +51,6 @@ class _V1:
 
     def read_server(self, payload: bytes | str) -> Iterator[m.ServerMessage]:
         """The server's message."""
-        self._check_size(payload)
         try:
             yield self._translation.up_server(self.decode_server(payload))
         except DecodeError as error:
@@ -58,7 +58,6 @@ class _V1:
 
     def read_client(self, payload: bytes | str) -> Iterator[m.ClientMessage]:
         """A client's message."""
-        self._check_size(payload)
         try:
             yield self._translation.up_client(self.decode_client(payload))
         except DecodeError as error:
@@ -102,12 +101,6 @@ class _V1:
         """A client's payload."""
         return self._format(message, self._client)
 
-    def _check_size(self, payload: bytes | str) -> None:
-        if len(payload) > self._limits.message_size:
-            raise RemoteProtocolError(
-                f"{self.name}: expected a message of at most {self._limits.message_size} bytes, got {len(payload)}"
-            )
-
     # --- what the formats do differently ------------------------------------------------------------------------------
 
     def _parse(self, payload: bytes | str, codec: Codec, *, is_server: bool) -> Any:
@@ -129,7 +122,7 @@ class _V1:
 
     def _customs(self) -> dict[str, Custom]:
         return {
-            "args": Custom(_read_bytes, _write_bytes, 4, _expect_text, _as_it_is),
+            "args": Custom(_read_bytes, _write_bytes, 4, _args_from_json, _as_it_is),
             "rows": Custom(self._read_rows, _write_rows, 7, self._json_rows, _as_it_is),
             "query_update": Custom(
                 self._read_query_update, _write_query_update, 5, self._json_query_update, _query_update_to_json
@@ -194,10 +187,9 @@ class V1Bsatn(_V1):
     text = False
 
     def _parse(self, payload: bytes | str, codec: Codec, *, is_server: bool) -> Any:
-        if isinstance(payload, str):
-            raise RemoteProtocolError(f"{self.name}: expected a binary message, got a text message")
+        data = expect_binary(payload, self._limits, self.name)
         limit = self._limits.decompressed_size
-        body, start = unseal(payload, limit, self.name) if is_server else (payload, 0)
+        body, start = unseal(data, limit, self.name) if is_server else (data, 0)
         self._inflate_left = limit - len(body)  # compressed parts count together with what they are in
         message, end = codec.decode(body, start)
         if end != len(body):
@@ -226,9 +218,7 @@ class V1Json(_V1):
     text = True
 
     def _parse(self, payload: bytes | str, codec: Codec, *, is_server: bool) -> Any:  # noqa: ARG002 - no envelope here
-        if not isinstance(payload, str):
-            raise RemoteProtocolError(f"{self.name}: expected a text message, got a binary message")
-        return codec.from_json(_load(payload, "message"))
+        return codec.from_json(_load(expect_text(payload, self._limits, self.name), "message"))
 
     def _format(self, message: Any, codec: Codec) -> bytes | str:
         return json.dumps(codec.to_json(message, positional=False), separators=(",", ":"))
@@ -292,7 +282,7 @@ def _is(kind: type, value: object) -> bool:
     return isinstance(value, kind)
 
 
-def _expect_text(value: Any) -> str:
+def _args_from_json(value: Any) -> str:
     if not isinstance(value, str):
         raise DecodeError(f"expected JSON in a string, got {json_kind(value)}")
     return value

@@ -15,6 +15,7 @@ from ..errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from ..limits import Limits
 from . import messages as m
 from .compression import seal, unseal
+from .payloads import expect_binary
 from .rows import RowReader, write_query_rows, write_query_sets
 
 __all__ = ["V2", "V3"]
@@ -297,12 +298,12 @@ class V2:
 
     def read_server(self, payload: bytes | str) -> Iterator[m.ServerMessage]:
         """The server's messages, one at a time."""
-        body, start = unseal(self._binary(payload), self._limits.decompressed_size, self.name)
+        body, start = unseal(expect_binary(payload, self._limits, self.name), self._limits.decompressed_size, self.name)
         return self._read(body, start, SERVER_READERS)
 
     def read_client(self, payload: bytes | str) -> Iterator[m.ClientMessage]:
         """A client's messages, one at a time."""
-        return self._read(self._binary(payload), 0, CLIENT_READERS)
+        return self._read(expect_binary(payload, self._limits, self.name), 0, CLIENT_READERS)
 
     def write_client(self, sent: Sequence[m.ClientMessage]) -> list[bytes | str]:
         """Payloads for the server."""
@@ -311,15 +312,6 @@ class V2:
     def write_server(self, sent: Sequence[m.ServerMessage], compression: str = "none") -> list[bytes | str]:
         """Payloads for a client."""
         return [seal(body, compression) for body in self._batched(sent, SERVER_WRITERS, SERVER_BATCH)]
-
-    def _binary(self, payload: bytes | str) -> bytes:
-        if isinstance(payload, str):
-            raise RemoteProtocolError(f"{self.name}: expected a binary message, got a text message")
-        if len(payload) > self._limits.message_size:
-            raise RemoteProtocolError(
-                f"{self.name}: expected a message of at most {self._limits.message_size} bytes, got {len(payload)}"
-            )
-        return payload
 
     def _read(self, body: bytes, start: int, readers: Sequence[tuple[str, _Read]]) -> Iterator[Any]:
         reader = _Reader(body, start, self._rows)

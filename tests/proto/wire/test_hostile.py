@@ -14,7 +14,7 @@ from spacetimedb_proto.errors import RemoteProtocolError
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.wire import PROTOCOLS, protocol
 from spacetimedb_proto.wire.compression import compress, unseal
-from tests.proto.wire.recorded import schema
+from tests.schemas import schema
 from tests.transcripts import websockets
 
 SDK_TEST = schema("sdk-test")

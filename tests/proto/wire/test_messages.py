@@ -14,7 +14,7 @@ from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.wire import PROTOCOLS, messages, protocol
 from spacetimedb_proto.wire.rowlist import RowList
 from tests.proto.wire import drawn
-from tests.proto.wire.recorded import schema
+from tests.schemas import schema
 
 SDK_TEST = schema("sdk-test")
 LIMITS = Limits()

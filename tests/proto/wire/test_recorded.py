@@ -10,8 +10,8 @@ from spacetimedb_proto.errors import RemoteProtocolError
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.wire import PROTOCOLS, protocol
 from spacetimedb_proto.wire.compression import seal, unseal
-from tests.proto.wire.recorded import schema
 from tests.proto.wire.recorded import wire_of as wire
+from tests.schemas import schema
 from tests.transcripts import websockets
 
 RECORDED = {"argvalues": websockets(), "ids": lambda each: each.name}

@@ -17,7 +17,7 @@ from spacetimedb_proto.wire import v1_messages as v1
 from spacetimedb_proto.wire.compression import compress
 from spacetimedb_proto.wire.rowlist import RowList
 from spacetimedb_proto.wire.rows import write_row_list
-from tests.proto.wire.recorded import schema
+from tests.schemas import schema
 from tests.transcripts import load, websockets
 
 SDK_TEST = schema("sdk-test")

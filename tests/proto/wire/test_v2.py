@@ -14,7 +14,7 @@ from spacetimedb_proto.wire import messages as m
 from spacetimedb_proto.wire import protocol
 from spacetimedb_proto.wire.compression import compress
 from spacetimedb_proto.wire.rowlist import RowList
-from tests.proto.wire.recorded import schema
+from tests.schemas import schema
 
 SDK_TEST = schema("sdk-test")
 
