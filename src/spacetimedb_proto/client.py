@@ -7,7 +7,7 @@ It knows queries, calls and the cache. It does not know WebSocket frames (`webso
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from .bsatn.values import ConnectionId, Identity
@@ -185,6 +185,11 @@ class ClientSession:
             return
         self._inbox.append(payload)
         self._inbox_bytes += len(payload)
+
+    def receive_many(self, payloads: Iterable[bytes | str]) -> None:
+        """Take in several WebSocket messages, as `receive` does one by one."""
+        for payload in payloads:
+            self.receive(payload)
 
     def next_event(self) -> Event | NeedData:
         """Advance by exactly one server message. Think of it like `next()`: the cache moves here and nowhere else.

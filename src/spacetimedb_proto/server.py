@@ -7,7 +7,7 @@ whoever holds the data.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from .errors import RemoteProtocolError
@@ -46,6 +46,10 @@ class ServerSession:
     def receive(self, payload: bytes | str) -> None:
         """Take in one WebSocket message; what it holds comes out of `next_message()`."""
         self._inbox.append(payload)
+
+    def receive_many(self, payloads: Iterable[bytes | str]) -> None:
+        """Take in several WebSocket messages, in order."""
+        self._inbox.extend(payloads)
 
     def next_message(self) -> messages.ClientMessage | NeedData:
         """The client's next message, or `NEED_DATA`.
