@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -12,6 +13,9 @@ from .states import QUERY_SET, QuerySetInput, QuerySetState, step
 
 __all__ = ["QuerySet", "QuerySets"]
 
+_PLAIN: Final = re.compile(
+    r'\s*SELECT\s+\*\s+FROM\s+(?:"([^"]+)"|(\w+))(?:\s+WHERE\s.*)?\s*;?\s*', re.IGNORECASE | re.DOTALL
+)
 _UNANSWERED: Final = (QuerySetState.REQUESTED, QuerySetState.LEAVING_EARLY)
 
 
@@ -22,6 +26,19 @@ class QuerySet:
     id: int
     queries: tuple[str, ...]
     state: QuerySetState = QuerySetState.REQUESTED
+
+    @property
+    def distinct_tables(self) -> Container[str]:
+        """Tables of which the first rows hold none twice: those that one query alone reads, and without a join.
+
+        A table has no row twice, but a join may deliver one as often as it has partners. Row-level security makes the
+        server join where the query does not say so; that is for the caller to know.
+        """
+        plain = [_PLAIN.fullmatch(query) for query in self.queries]
+        if not all(plain):
+            return ()
+        read = [match[1] or match[2] for match in plain if match]
+        return {table for table in read if read.count(table) == 1}
 
     @property
     def is_unanswered(self) -> bool:

@@ -82,7 +82,8 @@ class Receiver:
     def _on_subscribe_applied(self, message: messages.SubscribeApplied) -> Event:
         query_set = self.query_sets.answered(message.request_id, QuerySetInput.APPLIED, message.query_set_id)
         deltas = Deltas()
-        deltas.insert(self._owner(query_set.id), message.rows)
+        distinct = () if self.schema.row_level_security else query_set.distinct_tables
+        deltas.insert(self._owner(query_set.id), message.rows, distinct)
         changes = self.cache.apply(deltas)
         query_set.step(QuerySetInput.APPLIED)
         return SubscribeApplied(query_set.id, changes)

@@ -11,7 +11,15 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..errors import DecodeError, EncodeError, SchemaError
 from .checks import shown
-from .decoding import Reader, is_elastic, write_decode, write_decode_elastic, write_decode_exact
+from .decoding import (
+    Reader,
+    is_elastic,
+    write_decode,
+    write_decode_block,
+    write_decode_elastic,
+    write_decode_elastic_rows,
+    write_decode_exact,
+)
 from .encoding import write_encode_entry
 from .functions import Batch, Functions
 from .json_reading import write_read
@@ -147,6 +155,33 @@ class Codec(_Compiled):
         """`(data, pos=0) -> (value, end)`. Raises `DecodeError` if no value stands at that position."""
         return self._entry("data, pos=0", self._decode_failed, write_decode)
 
+    @cached_property
+    def decode_rows(self) -> Callable[[Sequence[bytes]], list[Any]]:
+        """`(rows) -> values`: `decode_exact` for many at once. Raises `DecodeError` for the first that is no value."""
+        again = self._functions.constant(self._decode_rows_again)
+        if guarded(is_elastic, guarded(plain, self._node)):
+            return self._entry("rows", self._decode_failed, write_decode_elastic_rows, f"return {again}(rows)")
+        return self._decode_rows_again
+
+    def _decode_rows_again(self, rows: Sequence[bytes]) -> list[Any]:
+        return list(map(self._decode_exact, rows))
+
+    @cached_property
+    def decode_block(self) -> Callable[[bytes], list[Any]] | None:
+        """`(data) -> values` for values of one size that lie end to end; None for types of which that cannot be told.
+
+        Raises `DecodeError` for the first that is no value. The length must be a multiple of `fixed_size`.
+        """
+        size = self.fixed_size
+        if not size or not guarded(lambda: self._node.run):
+            return None
+
+        def one_by_one(data: bytes) -> list[Any]:
+            return [self._decode_exact(data[at : at + size]) for at in range(0, len(data), size)]
+
+        again = f"return {self._functions.constant(one_by_one)}(data)"
+        return self._entry("data", self._decode_failed, write_decode_block, again)
+
     @property
     def from_json(self) -> Callable[[Any], Any]:
         """`(parsed JSON) -> value`, in any form that servers write or accept. Raises `DecodeError`."""
@@ -181,6 +216,12 @@ class Codec(_Compiled):
         """Whether values are floats, which are not always equal to themselves."""
         node = plain(self._node)
         return isinstance(node, ScalarNode) and node.kind in ("f32", "f64")
+
+    @property
+    def integer_format(self) -> str | None:
+        """The format in `struct` of an integer of at most 64 bits; None for all other types."""
+        node = plain(self._node)
+        return node.code if isinstance(node, ScalarNode) and node.kind == "int" else None
 
     @property
     def is_scalar(self) -> bool:
@@ -229,6 +270,15 @@ class Codec(_Compiled):
     def column(self, index: int) -> Codec:
         """The codec of one column of a product."""
         return self._columns[index]
+
+    def column_offset(self, index: int) -> int | None:
+        """Where a column begins in every row, in bytes; None if that depends on the row."""
+        offset = 0
+        for column in self._columns[:index]:
+            if column.fixed_size is None:
+                return None
+            offset += column.fixed_size
+        return offset
 
     def column_reader(self, index: int) -> Callable[[bytes], Any]:
         """Make a function from a row to the value of one column.

@@ -39,7 +39,9 @@ __all__ = [
     "check_count",
     "is_elastic",
     "write_decode",
+    "write_decode_block",
     "write_decode_elastic",
+    "write_decode_elastic_rows",
     "write_decode_exact",
 ]
 
@@ -86,6 +88,28 @@ def write_decode_elastic(batch: Batch, node: Node) -> None:
     value = reader.read(node)
     reader.flush(last=True)
     batch.source.add(f"return {value}")
+
+
+def write_decode_block(batch: Batch, node: Node) -> None:
+    """Write the body of `decode_block(data) -> list` for values of one size that are nothing but scalars.
+
+    The loop knows neither position nor index: data for which it goes wrong must be read again value by value.
+    """
+    Reader(batch).block(node)
+    batch.source.add("return made")
+
+
+def write_decode_elastic_rows(batch: Batch, node: Node) -> None:
+    """Write the body of `decode_rows(rows) -> list`, as `write_decode_elastic` does for one."""
+    source = batch.source
+    source.add("pos = 0")
+    source.add("made = []")
+    with source.block("for data in rows"):
+        reader = Reader(batch, exact=True)
+        value = reader.read(node)
+        reader.flush(last=True)
+        source.add(f"made.append({value})")
+    source.add("return made")
 
 
 def check_count(source: Source, count: str, element: Node) -> None:
@@ -305,6 +329,23 @@ class Reader:
         return write
 
     # --- arrays -------------------------------------------------------------------------------------------------------
+
+    def block(self, node: Node) -> None:
+        """Write the reading of all values in `data`, end to end, into a list `made`."""
+        source = self._source
+        item = self.read(node)
+        run, later = self._run, self._later
+        self._run, self._size, self._later = [], 0, []
+        targets = "".join(f"{variable}, " for variable, _, _, _ in run)
+        unpack = self._functions.iter_unpack("".join(code for _, code, _, _ in run))
+        if not later:
+            source.add(f"made = [{item} for {targets}in {unpack}(data)]")
+            return
+        source.add("made = []")
+        with source.block(f"for {targets}in {unpack}(data)"):
+            for text, _ in later:
+                source.add(text)
+            source.add(f"made.append({item})")
 
     def _array(self, node: ArrayNode) -> str:
         count = self._length()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from ..schema.model import Schema
 from ..wire.messages import EventTableRows, QueryRows, TableUpdate
 from .changes import Changes
-from .table import Delta, TableCache
+from .planning import Delta
+from .table import TableCache
 
 __all__ = ["Cache", "Deltas"]
 
@@ -23,12 +24,17 @@ class Deltas:
         self.tables: dict[str, Delta] = {}
 
     def _of(self, table: str) -> Delta:
-        return self.tables.setdefault(table, Delta())
+        found = self.tables.get(table)
+        if found is None:
+            found = self.tables[table] = Delta()
+        return found
 
-    def insert(self, query_set: int, rows: QueryRows) -> None:
-        """Add the rows of a snapshot."""
+    def insert(self, query_set: int, rows: QueryRows, distinct: Container[str] = ()) -> None:
+        """Add the rows of a snapshot. `distinct` are tables of which it is known to hold no row twice."""
         for part in rows.tables:
-            self._of(part.table).inserts.append((query_set, part.rows))
+            delta = self._of(part.table)
+            delta.is_distinct = part.table in distinct and not delta.inserts
+            delta.inserts.append((query_set, part.rows))
 
     def delete(self, query_set: int, rows: QueryRows) -> None:
         """Take away rows that a query set gives up."""

@@ -6,14 +6,29 @@ are an update; there is no update on the wire (protocol reference, 4.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, compress, starmap, zip_longest
+from operator import eq, ne
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
+from ..errors import DecodeError
 from ..wire.rowlist import RowList
+from .keys import Key
 
-__all__ = ["Change", "Changes", "Deleted", "Inserted", "TableChange", "Updated"]
+__all__ = [
+    "KEPT_OBJECTS",
+    "Change",
+    "Changes",
+    "Deleted",
+    "Inserted",
+    "RowSource",
+    "RowUpdated",
+    "Snapshot",
+    "TableChange",
+    "Updated",
+]
 
 
 @attrs.frozen
@@ -39,71 +54,292 @@ class Deleted:
 
 
 Change: TypeAlias = Inserted | Updated | Deleted
+Skip: TypeAlias = Callable[[DecodeError], object] | None
+Rows: TypeAlias = Sequence[bytes]
+
+KEPT_OBJECTS: Final = 10_000
+"""Rows changed by one message of which the objects made for callbacks are kept in the table.
+
+Keeping a million objects alive costs the garbage collector more than making them again costs whoever looks.
+"""
+
+_CHUNK: Final = 256  # rows decoded at once: fewer than make the garbage collector look (700 by default)
+
+
+class RowSource(Protocol):
+    """What a change needs of its table: row objects."""
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        ...
+
+    def row(self, data: bytes) -> Any:
+        """The object for a row's bytes; raises `DecodeError`."""
+        ...
+
+    def make(self, rows: Rows) -> list[Any]:
+        """New objects for many rows; raises `DecodeError` for the first that is none."""
+        ...
+
+    def objects(self, rows: Rows, keys: Sequence[Key] | None, version: int) -> list[Any]:
+        """As `make`, but while the table is of that version each of its rows has one object, which is kept."""
+        ...
 
 
 class TableChange:
     """The net effect of one message on one table, in the order the rows arrived.
 
+    The methods that make rows take `skip`: what to call with the `DecodeError` of a row that is none, so that the
+    others can be served. Without it the error is raised.
+
     Attributes:
-        name: The table's name.
         is_event: Whether the inserts are events, which were never stored.
-        deletes: Bytes of the rows that left.
-        updates: Bytes of rows replaced under one primary key, as (old, new).
-        decode: Makes a row object from a row's bytes; raises `DecodeError`.
     """
 
-    __slots__ = ("_inserts", "_lists", "decode", "deletes", "is_event", "name", "updates")
+    __slots__ = (
+        "_delete_objects",
+        "_deletes",
+        "_insert_keys",
+        "_inserts",
+        "_new",
+        "_old",
+        "_old_objects",
+        "_source",
+        "_update_keys",
+        "_version",
+        "is_event",
+    )
 
     def __init__(
         self,
-        name: str,
-        decode: Callable[[bytes], Any],
+        source: RowSource,
+        version: int,
         *,
-        inserts: list[bytes] | None = None,
-        lists: Sequence[RowList] = (),
-        deletes: list[bytes] | None = None,
-        updates: list[tuple[bytes, bytes]] | None = None,
-        is_event: bool = False,
+        inserts: tuple[Rows, Sequence[Key]] = ((), ()),
+        deletes: tuple[Rows, Sequence[Any]] = ((), ()),
+        old: tuple[Rows, Sequence[Any]] = ((), ()),
+        new: tuple[Rows, Sequence[Key]] = ((), ()),
     ) -> None:
-        self.name = name
-        self.is_event = is_event
-        self.deletes = deletes or []
-        self.updates = updates or []
-        self._inserts = inserts
-        self._lists = lists  # where nothing was there before: cut into rows only if somebody asks
-        self.decode = decode
+        """Note what happened.
+
+        Args:
+            source: The table.
+            version: The table's version right after the message.
+            inserts: Rows that appeared, and their keys.
+            deletes: Rows that left, and the objects that had been made of them, with None for those of which none had;
+                no objects at all where the table had made none.
+            old: Rows that were replaced, and objects as for `deletes`.
+            new: Rows that replaced them, one by one, and their keys. Where both are equal nothing happened.
+        """
+        self.is_event = False
+        self._source = source
+        self._version = version
+        self._inserts, self._insert_keys = inserts
+        self._deletes, self._delete_objects = deletes
+        self._old, self._old_objects = old
+        self._new, self._update_keys = new
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self._source.name
 
     @property
     def inserts(self) -> list[bytes]:
-        """Bytes of the rows that appeared; a bag of overlapping queries names each of them once."""
-        if self._inserts is None:
-            self._inserts = list(dict.fromkeys(row for rows in self._lists for row in rows.rows()))
-            self._lists = ()
-        return self._inserts
+        """Bytes of the rows that appeared."""
+        return list(self._inserts)
+
+    @property
+    def deletes(self) -> list[bytes]:
+        """Bytes of the rows that left."""
+        return list(self._deletes)
+
+    @property
+    def updates(self) -> list[tuple[bytes, bytes]]:
+        """Bytes of rows replaced under one primary key, as (old, new)."""
+        self._drop_equal()
+        return list(zip(self._old, self._new, strict=True))
 
     def __bool__(self) -> bool:
-        return bool(self.deletes or self.updates or self.inserts)
+        return bool(self._inserts or self._deletes) or any(map(ne, self._old, self._new))
 
-    def inserted(self) -> Iterator[Any]:
-        """The rows that appeared, decoded one by one."""
-        return map(self.decode, self.inserts)
+    def decode(self, row: bytes) -> Any:
+        """The object for the bytes of one of these rows; raises `DecodeError`."""
+        return self._source.row(row)
 
-    def deleted(self) -> Iterator[Any]:
-        """The rows that left, decoded one by one."""
-        return map(self.decode, self.deletes)
+    def inserted(self, skip: Skip = None) -> Iterable[Any]:
+        """The rows that appeared, as objects."""
+        for part in _parts(self._inserts):
+            try:
+                made = self._source.objects(self._inserts[part], self._insert_keys[part], self._version)
+            except DecodeError:
+                yield from self._singly(self._inserts[part], (), skip)
+            else:
+                yield from made
 
-    def updated(self) -> Iterator[tuple[Any, Any]]:
-        """The rows that were replaced, decoded one by one as (old, new)."""
-        return ((self.decode(old), self.decode(new)) for old, new in self.updates)
+    def deleted(self, skip: Skip = None) -> Iterable[Any]:
+        """The rows that left, as objects."""
+        for part in _parts(self._deletes):
+            rows, known = self._deletes[part], self._delete_objects[part]
+            try:
+                made = self._gone(rows, known)
+            except DecodeError:
+                yield from self._singly(rows, known, skip)
+            else:
+                yield from made
+
+    def updated(self, skip: Skip = None) -> Iterable[tuple[Any, Any]]:
+        """The rows that were replaced, as objects (old, new)."""
+        self._drop_equal()
+        for part in _parts(self._new):
+            old, known, new = self._old[part], self._old_objects[part], self._new[part]
+            try:
+                gone = self._gone(old, known)
+                made = self._source.objects(new, self._update_keys[part], self._version)
+            except DecodeError:
+                yield from self._pairs_singly(old, known, new, skip)
+            else:
+                yield from zip(gone, made, strict=True)
 
     def __iter__(self) -> Iterator[Change]:
         """Inserts, deletes, updates: the order in which callbacks run."""
         yield from map(Inserted, self.inserted())
         yield from map(Deleted, self.deleted())
-        yield from (Updated(old, new) for old, new in self.updated())
+        yield from starmap(Updated, self.updated())
 
     def __repr__(self) -> str:
         return f"<{self.name}: {len(self.inserts)} inserted, {len(self.deletes)} deleted, {len(self.updates)} updated>"
+
+    def _drop_equal(self) -> None:
+        if any(map(eq, self._old, self._new)):
+            differing = list(map(ne, self._old, self._new))
+            self._old_objects = list(compress(self._old_objects, differing))
+            self._update_keys = list(compress(self._update_keys, differing))
+            self._old, self._new = list(compress(self._old, differing)), list(compress(self._new, differing))
+
+    def _gone(self, rows: Rows, known: Sequence[Any]) -> Sequence[Any]:
+        """Objects of rows that have left: those that had been made, and new ones."""
+        if not known:
+            return self._source.make(rows)
+        if all(known):
+            return known
+        return [self._source.row(row) if made is None else made for row, made in zip(rows, known, strict=True)]
+
+    def _singly(self, rows: Rows, known: Sequence[Any], skip: Skip) -> Iterator[Any]:
+        for row, made in zip_longest(rows, known):
+            try:
+                yield self._source.row(row) if made is None else made
+            except DecodeError as error:
+                if skip is None:
+                    raise
+                skip(error)
+
+    def _pairs_singly(self, old: Rows, known: Sequence[Any], new: Rows, skip: Skip) -> Iterator[tuple[Any, Any]]:
+        for before, made, after in zip_longest(old, known, new):
+            pair = [*self._singly((before,), (made,), skip), *self._singly((after,), (), skip)]
+            if len(pair) == 2:
+                yield pair[0], pair[1]
+
+
+def _parts(rows: Rows) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK))
+
+
+class RowUpdated(TableChange):
+    """One row was replaced under its primary key: what most transactions do, at a fraction of the usual cost."""
+
+    __slots__ = ("_after", "_before", "_before_object", "_key")
+
+    def __init__(self, source: RowSource, version: int, key: Key, before: tuple[bytes, Any], after: bytes) -> None:
+        """Note what happened: `before` is the old row with the object that had been made of it, or None."""
+        self.is_event = False
+        self._source = source
+        self._version = version
+        self._key = key
+        self._before, self._before_object = before
+        self._after = after
+
+    @property
+    def inserts(self) -> list[bytes]:
+        """Bytes of the rows that appeared: none."""
+        return []
+
+    @property
+    def deletes(self) -> list[bytes]:
+        """Bytes of the rows that left: none."""
+        return []
+
+    @property
+    def updates(self) -> list[tuple[bytes, bytes]]:
+        """The old and the new row's bytes."""
+        return [(self._before, self._after)]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def inserted(self, skip: Skip = None) -> Iterable[Any]:  # noqa: ARG002 - there is no row to skip
+        """The rows that appeared: none."""
+        return ()
+
+    deleted = inserted
+
+    def updated(self, skip: Skip = None) -> Iterable[tuple[Any, Any]]:
+        """The old and the new row, as objects."""
+        try:
+            before = self._before_object
+            if before is None:
+                before = self._source.row(self._before)
+            return ((before, self._source.row(self._after)),)
+        except DecodeError as error:
+            if skip is None:
+                raise
+            skip(error)
+            return ()
+
+
+class Snapshot(TableChange):
+    """Rows of a table in which nothing was before, not even cut apart until somebody asks. Also the rows of events."""
+
+    __slots__ = ("_is_distinct", "_lists")
+
+    def __init__(
+        self, source: RowSource, version: int, lists: Sequence[RowList], *, is_event: bool, is_distinct: bool
+    ) -> None:
+        """Note what came: `is_distinct` says that no row is in the lists twice, which a bag of queries may do."""
+        super().__init__(source, version)
+        self.is_event = is_event
+        self._lists = lists
+        self._is_distinct = is_distinct
+
+    @property
+    def inserts(self) -> list[bytes]:
+        """Bytes of the rows that appeared; a bag of overlapping queries names each of them once."""
+        self._cut()
+        return list(self._inserts)
+
+    def __bool__(self) -> bool:
+        return any(map(len, self._lists)) or bool(self._inserts)
+
+    def inserted(self, skip: Skip = None) -> Iterable[Any]:
+        """The rows that appeared, as objects."""
+        if self._is_distinct:
+            parts: Iterator[Rows] = (part.rows() for rows in self._lists for part in rows.parts(_CHUNK))
+        else:
+            self._cut()
+            parts = (self._inserts[part] for part in _parts(self._inserts))
+        for rows in parts:
+            try:
+                made = self._source.make(rows) if self.is_event else self._source.objects(rows, None, self._version)
+            except DecodeError:
+                yield from self._singly(rows, (), skip)
+            else:
+                yield from made
+
+    def _cut(self) -> None:
+        if self._lists:
+            self._inserts = list(dict.fromkeys(chain.from_iterable(map(RowList.rows, self._lists))))
+            self._lists, self._is_distinct = (), False
 
 
 class Changes(Mapping[str, TableChange]):
@@ -112,7 +348,7 @@ class Changes(Mapping[str, TableChange]):
     __slots__ = ("_tables", "skipped")
 
     def __init__(self, tables: Mapping[str, TableChange] | None = None, skipped: tuple[str, ...] = ()) -> None:
-        self._tables = dict(tables or {})
+        self._tables = tables or {}
         self.skipped = skipped
         """Tables that the message named and the schema does not know; their rows were left out."""
 

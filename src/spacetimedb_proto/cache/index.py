@@ -10,11 +10,15 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..bsatn.codec import Codec
+from ..schema.model import Table
 
-__all__ = ["NAN", "Index", "KeyReader", "KeyedRows", "key_reader"]
+__all__ = ["NAN", "Index", "IndexChanges", "Indexes", "KeyReader", "KeyedRows", "key_reader"]
 
 KeyReader: TypeAlias = Callable[[bytes], Hashable]
 KeyedRows: TypeAlias = Sequence[tuple[Hashable, bytes]]
+
+IndexChanges: TypeAlias = "Sequence[tuple[Index, KeyedRows, KeyedRows]]"
+"""For each index the rows to take out and those to add, with their keys, so that nothing can fail any more."""
 
 NAN: Final = object()
 """Stands for NaN in keys. No value equals it, and unlike NaN itself it is found again when its row leaves."""
@@ -75,6 +79,11 @@ class Index:
 
     def add(self, keyed_rows: KeyedRows) -> None:
         """Add rows whose keys were read before, so that adding cannot fail half-way."""
+        if not self._rows:
+            self._rows = dict(keyed_rows)
+            if len(self._rows) == len(keyed_rows):  # no key is shared
+                return
+            self._rows.clear()
         rows = self._rows
         for key, row in keyed_rows:
             found = rows.setdefault(key, row)
@@ -97,3 +106,48 @@ class Index:
                     rows[key] = next(iter(found))
             elif found == row:
                 del rows[key]
+
+
+class Indexes:
+    """The indexes of one table, each built when it is first asked for."""
+
+    __slots__ = ("_built", "_codec", "_covering", "_declared", "_unique")
+
+    def __init__(self, table: Table, codec: Codec) -> None:
+        self._codec = codec
+        self._unique = set(table.unique_sets)
+        declared = dict.fromkeys((*table.unique_sets, *(index.columns for index in table.indexes)))
+        self._declared = [key for key in declared if all(codec.column(column).is_scalar for column in key)]
+        self._covering: dict[tuple[int, ...], tuple[int, ...] | None] = {}
+        self._built: dict[tuple[int, ...], Index] = {}
+
+    def covering(self, columns: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The declared index that narrows most: unique ones first, then those with most columns."""
+        if columns not in self._covering:
+            fitting = [key for key in self._declared if set(key).issubset(columns)]
+            self._covering[columns] = max(fitting, key=lambda key: (key in self._unique, len(key)), default=None)
+        return self._covering[columns]
+
+    def index(self, columns: tuple[int, ...], rows: Iterable[bytes]) -> Index:
+        """The index on these columns; `rows` are those of the table, in case it is not built yet."""
+        index = self._built.get(columns)
+        if index is None:
+            index = Index(self._codec, columns)
+            index.add(index.keyed(rows))
+            self._built[columns] = index
+        return index
+
+    def changes(self, gone: Sequence[bytes], came: Sequence[bytes]) -> IndexChanges:
+        """What rows that leave and come mean to the indexes that are built.
+
+        Raises:
+            DecodeError: A row is none of this table.
+        """
+        return [(index, index.keyed(gone), index.keyed(came)) for index in self._built.values()]
+
+    def clear(self) -> None:
+        """Forget them: they are built again when they are asked for."""
+        self._built.clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._built)

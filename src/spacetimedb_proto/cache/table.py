@@ -1,4 +1,4 @@
-"""The rows of one table or view.
+"""The rows of one table or view: looking them up, and carrying out what messages do to them.
 
 Rows are kept as the bytes the server sent. A first snapshot is kept whole and cut into rows only when a second message
 or a reader comes: applying it costs nothing per row. An index is built when it is first asked for.
@@ -9,50 +9,25 @@ So a message that is refused leaves every table as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any
-
-import attrs
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from ..bsatn.codec import Codec
 from ..errors import DecodeError, EncodeError, RemoteProtocolError
 from ..schema.model import Table
 from ..wire.rowlist import RowList
-from . import owners
-from .changes import TableChange
-from .index import NAN, Index, KeyedRows, key_reader
-from .owners import Owner
+from .changes import KEPT_OBJECTS, RowUpdated, Snapshot, TableChange
+from .index import Indexes, key_reader
+from .keys import Key, primary_keys
+from .planning import Delta, Plan, Planner
+from .store import Store
 
-__all__ = ["Delta", "TableCache"]
+__all__ = ["TableCache"]
 
+_FEW: Final = 50_000
+"""Rows of a snapshot that are cut apart as soon as somebody looks at them at all: it takes some ten milliseconds."""
 
-@attrs.define
-class Delta:
-    """Everything that one message says about one table, not yet checked against what is there.
-
-    Attributes:
-        inserts: Deliveries to add, each with the query set they are for.
-        deletes: Deliveries to take away.
-        dropped: Query sets whose remaining deliveries all go.
-        events: Rows that exist only in this message.
-    """
-
-    inserts: list[tuple[int, RowList]] = attrs.field(factory=list[tuple[int, RowList]])
-    deletes: list[tuple[int, RowList]] = attrs.field(factory=list[tuple[int, RowList]])
-    dropped: list[int] = attrs.field(factory=list[int])
-    events: list[RowList] = attrs.field(factory=list[RowList])
-
-
-@attrs.frozen
-class Plan:
-    """What `commit` will do: checked, complete, and without any step that could fail."""
-
-    change: TableChange
-    snapshots: Sequence[tuple[int, RowList]] = ()
-    owners: Mapping[bytes, Owner | None] = attrs.field(factory=dict[bytes, Owner | None])
-    index_removals: Sequence[tuple[Index, KeyedRows]] = ()
-    index_additions: Sequence[tuple[Index, KeyedRows]] = ()
+_CHUNK: Final = 256  # rows decoded at once
 
 
 class TableCache:
@@ -60,42 +35,119 @@ class TableCache:
 
     Attributes:
         table: The table's definition.
+        name: Its name.
+        version: Counts the messages that changed it.
     """
+
+    is_lazy: ClassVar[bool] = True
+    """Whether work is put off and short ways are taken. Tests turn it off, to compare both."""
 
     def __init__(self, table: Table, codec: Codec) -> None:
         self.table = table
+        self.name = table.name
+        self.version = 0
         self._codec = codec
+        self._decode = codec.decode_exact
         self._snapshots: list[tuple[int, RowList]] = []
-        self._owners: dict[bytes, Owner] = {}
-        self._indexes: dict[tuple[int, ...], Index] = {}
-        self._decoded: dict[bytes, Any] = {}
-        self._pair_by = key_reader(codec, (table.primary_key,)) if table.primary_key is not None else None
-        declared = dict.fromkeys((*table.unique_sets, *(index.columns for index in table.indexes)))
-        self._covering: dict[tuple[int, ...], tuple[int, ...] | None] = {}
-        self._lookups = [key for key in declared if all(codec.column(column).is_scalar for column in key)]
+        self._is_distinct = False
+        self._store = Store(primary_keys(table, codec))
+        self._indexes = Indexes(table, codec)
+        pair_by = None if table.primary_key is None else key_reader(codec, (table.primary_key,))
+        self._planner = Planner(self, self._store, self._indexes, pair_by)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._settled())
+        return len(self._settled().rows)
 
     def raw(self) -> dict[bytes, int]:
         """Bytes of each row with the number of times that live query sets hold it."""
-        return {row: owners.count(owner) for row, owner in self._settled().items()}
+        return self._settled().counts()
 
     def __iter__(self) -> Iterator[Any]:
         """The rows as of now: what changes later, changes nothing in this iteration."""
-        decoded, decode = self._decoded, self._codec.decode_exact
-        for row in list(self._settled()):
-            yield decoded[row] if row in decoded else decode(row)
+        if self._snapshots and self._is_distinct and sum(len(rows) for _, rows in self._snapshots) > _FEW:
+            parts = [part for _, rows in self._snapshots for part in rows.parts(_CHUNK)]
+            return self._each(part.rows() for part in parts)
+        store = self._settled()
+        rows = list(store.rows.values())
+        if store.memo:
+            return self._each_known(rows, list(store.rows), store.memo)
+        return self._each(rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+
+    def _each(self, chunks: Iterable[Sequence[bytes]]) -> Iterator[Any]:
+        for rows in chunks:
+            try:
+                made: Iterable[Any] = self.make(rows)
+            except DecodeError:
+                made = map(self._decode, rows)  # so that the rows before the bad one come out
+            yield from made
+
+    def _each_known(self, rows: Sequence[bytes], keys: Sequence[Key], memo: Mapping[Key, Any]) -> Iterator[Any]:
+        known = list(map(memo.get, keys))
+        for row, made in zip(rows, known, strict=True):
+            yield self._decode(row) if made is None else made
 
     def row(self, data: bytes) -> Any:
-        """The row object for these bytes; of a row that is in the table always the same one."""
-        found = self._decoded.get(data)
+        """The row object for these bytes; of a row that is in the table always the same one.
+
+        Raises:
+            DecodeError: They are no row of this table.
+        """
+        store = self._settled()
+        key = store.key(data)
+        if store.rows.get(key) != data:
+            return self._decode(data)
+        found = store.memo.get(key)
         if found is None:
-            found = self._codec.decode_exact(data)
-            if data in self._owners:
-                self._decoded[data] = found
+            found = store.memo[key] = self._decode(data)
+        return found
+
+    def make(self, rows: Sequence[bytes]) -> list[Any]:
+        """New objects for many rows, whose sizes have been checked.
+
+        Raises:
+            DecodeError: One is no row of this table.
+        """
+        block = self._codec.decode_block
+        return self._codec.decode_rows(rows) if block is None else block(b"".join(rows))
+
+    def objects(self, rows: Sequence[bytes], keys: Sequence[Key] | None, version: int) -> list[Any]:
+        """As `make`, but while the table is of that version each of its rows has one object, which is kept."""
+        if version != self.version:
+            return self.make(rows)
+        store = self._settled()
+        if keys is None:
+            keys = list(map(store.key, rows))
+        memo = store.memo
+        known = list(map(memo.get, keys)) if memo else ()
+        if any(known):
+            return [self.row(row) if made is None else made for row, made in zip(rows, known, strict=True)]
+        made = self.make(rows)
+        memo.update(zip(keys, made, strict=True))
+        return made
+
+    def find(self, column: int, value: Any) -> Any:
+        """The row that has this value in a column which is unique by itself; None if there is none.
+
+        Raises:
+            EncodeError: The column cannot hold the value.
+        """
+        if self._snapshots:
+            self._settle()
+        store = self._store
+        keys = store.keys
+        if keys is None or keys.column != column:
+            return next(self.select({column: value}), None)
+        try:
+            key = value if keys.is_integer and type(value) is int else keys.of_value(value)
+        except EncodeError as error:
+            raise error.within(self.table.columns[column].name).within(self.name) from None
+        found = store.memo.get(key)
+        if found is None and (row := store.rows.get(key)) is not None:
+            found = store.memo[key] = self._decode(row)
+        elif found is None and keys.is_integer:
+            self._as_held({column: value})
         return found
 
     def select(self, values: Mapping[int, Any]) -> Iterator[Any]:
@@ -106,10 +158,10 @@ class TableCache:
         Raises:
             EncodeError: A value is not one that its column could hold.
         """
-        columns = self._covering_index(tuple(values))
+        columns = self._indexes.covering(tuple(values))
         if columns is None:
             return self._scan(self, self._as_held(values))
-        index = self._index(columns)
+        index = self._indexes.index(columns, self._settled().rows.values())
         rows = index.get(tuple(values[column] for column in columns))
         if not rows:
             values = self._as_held(values)
@@ -132,29 +184,18 @@ class TableCache:
                 raise error.within(self.table.columns[column].name).within(self.table.name) from None
         return held
 
-    def _covering_index(self, columns: tuple[int, ...]) -> tuple[int, ...] | None:
-        """The declared index that narrows most: unique ones first, then those with most columns."""
-        if columns not in self._covering:
-            unique = set(self.table.unique_sets)
-            fitting = [key for key in self._lookups if set(key).issubset(columns)]
-            self._covering[columns] = max(fitting, key=lambda key: (key in unique, len(key)), default=None)
-        return self._covering[columns]
+    # --- settling -----------------------------------------------------------------------------------------------------
 
-    def _index(self, columns: tuple[int, ...]) -> Index:
-        index = self._indexes.get(columns)
-        if index is None:
-            index = Index(self._codec, columns)
-            index.add(index.keyed(self._settled()))
-            self._indexes[columns] = index
-        return index
-
-    def _settled(self) -> dict[bytes, Owner]:
-        """The rows by their bytes, after cutting up a snapshot that nobody had looked at yet."""
+    def _settled(self) -> Store:
+        """The rows, after cutting up a snapshot that nobody had looked at yet."""
         if self._snapshots:
-            snapshots, self._snapshots = self._snapshots, []
-            for query_set, rows in snapshots:
-                _deliver(self._owners, self._owners.get, query_set, rows.rows())
-        return self._owners
+            self._settle()
+        return self._store
+
+    def _settle(self) -> None:
+        snapshots, self._snapshots = self._snapshots, []
+        for query_set, rows in snapshots:
+            self._store.take_in(query_set, rows)
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -170,109 +211,86 @@ class TableCache:
             raise RemoteProtocolError(f"table {self.table.name}: stored rows and events in one message")
         if self.table.is_event or delta.events:
             lists = [*delta.events, *(rows for _, rows in delta.inserts)]
-            return Plan(TableChange(self.table.name, self.row, lists=lists, is_event=True))
-        if not (self._owners or self._snapshots or delta.deletes or delta.dropped):
+            return Plan(Snapshot(self, -1, lists, is_event=True, is_distinct=False))
+        if self.is_lazy and self._is_first(delta):
             lists = [rows for _, rows in delta.inserts]
-            return Plan(TableChange(self.table.name, self.row, lists=lists), snapshots=delta.inserts)
-        return self._plan_rows(self._stage(delta))
+            version = self.version + 1 if sum(map(len, lists)) <= KEPT_OBJECTS else -1
+            is_distinct = delta.is_distinct and not self.table.is_view  # what a view's function returns may be a bag
+            change = Snapshot(self, version, lists, is_event=False, is_distinct=is_distinct)
+            return Plan(change, snapshots=delta.inserts, is_distinct=is_distinct)
+        self._settled()
+        plan = self._plan_bulk(delta) if self.is_lazy else None
+        return plan or self._planner.general(delta, self.version + 1)
+
+    def _is_first(self, delta: Delta) -> bool:
+        return not (self._store.rows or self._snapshots or delta.deletes or delta.dropped)
+
+    def _plan_bulk(self, delta: Delta) -> Plan | None:
+        inserts = [part for part in delta.inserts if len(part[1])]
+        deletes = [part for part in delta.deletes if len(part[1])]
+        sets = {query_set for query_set, _ in (*inserts, *deletes)}
+        if delta.dropped or len(inserts) > 1 or len(deletes) > 1 or len(sets) != 1:
+            return None
+        coming = inserts[0][1] if inserts else _NO_ROWS
+        going = deletes[0][1] if deletes else _NO_ROWS
+        return self._planner.bulk(sets.pop(), coming, going, self.version + 1)
 
     def commit(self, plan: Plan) -> TableChange:
         """Carry out a plan made from the present state."""
-        self._snapshots.extend(plan.snapshots)
-        for index, keyed in plan.index_removals:
-            index.remove(keyed)
-        for index, keyed in plan.index_additions:
-            index.add(keyed)
-        for row, owner in plan.owners.items():
-            if owner is None:
-                self._owners.pop(row, None)
-                self._decoded.pop(row, None)
-            else:
-                self._owners[row] = owner
+        self.version += 1
         if plan.snapshots:
+            self._snapshots, self._is_distinct = list(plan.snapshots), plan.is_distinct
             self._indexes.clear()
+            return plan.change
+        store = self._store
+        for key in plan.removed:
+            del store.rows[key]
+        store.rows.update(zip(plan.keys, plan.rows, strict=True))
+        for row in plan.released:
+            store.held.pop(row, None)
+        store.held.update(plan.held)
+        for index, gone, came in plan.indexes:
+            index.remove(gone)
+            index.add(came)
         return plan.change
+
+    def update_row(self, query_set: int, old: bytes, new: bytes) -> TableChange | None:
+        """Replace one row under its primary key, which is what most transactions do: plan and commit in one step.
+
+        The sizes of the rows must have been checked.
+
+        Returns:
+            The change; None, and nothing has happened, if it is not as simple as that.
+        """
+        store = self._store
+        keys = store.keys
+        if keys is None or self._snapshots or not self.is_lazy:
+            return None
+        try:
+            key = keys.of(new)
+            if store.rows.get(key) != old or old == new or store.held.get(old, store.base) != query_set:
+                return None
+            indexes = self._indexes.changes((old,), (new,)) if self._indexes else ()
+        except DecodeError:
+            return None
+        store.rows[key] = new
+        if query_set != store.base:
+            del store.held[old]
+            store.held[new] = query_set
+        for index, gone, came in indexes:
+            index.remove(gone)
+            index.add(came)
+        self.version = version = self.version + 1
+        return RowUpdated(self, version, key, (old, store.memo.pop(key, None)), new)
 
     def _check_sizes(self, rows: RowList) -> None:
         fixed, least = self._codec.fixed_size, self._codec.min_size
-        if len(rows) and (rows.shortest() < least or (fixed is not None and len(rows.data) != fixed * len(rows))):
+        if len(rows) and (rows.shortest < least or (fixed is not None and rows.size != fixed * len(rows))):
             wanted = f"rows of {fixed} bytes" if fixed is not None else f"rows of at least {least} bytes"
             raise RemoteProtocolError(
-                f"table {self.table.name}: expected {wanted}, got {len(rows)} rows in {len(rows.data)} bytes, "
-                f"the shortest of {rows.shortest()}; the schema in use may be out of date"
+                f"table {self.table.name}: expected {wanted}, got {len(rows)} rows in {rows.size} bytes, "
+                f"the shortest of {rows.shortest}; the schema in use may be out of date"
             )
 
-    def _stage(self, delta: Delta) -> dict[bytes, Owner | None]:
-        """The owners after the message, for each row it mentions: all inserts first, then all deletes."""
-        present = self._settled()
-        staged: dict[bytes, Owner | None] = {}
 
-        def owner_of(row: bytes) -> Owner | None:
-            return staged[row] if row in staged else present.get(row)
-
-        for query_set, rows in delta.inserts:
-            _deliver(staged, owner_of, query_set, rows.rows())
-        for query_set, rows in delta.deletes:
-            for row in rows.rows():
-                try:
-                    staged[row] = owners.remove(owner_of(row), query_set)
-                except KeyError:
-                    raise RemoteProtocolError(
-                        f"table {self.table.name}: query set {query_set} deletes a row that it does not hold"
-                    ) from None
-        for query_set in delta.dropped:
-            for row in {**present, **staged}:
-                owner = owner_of(row)
-                if owner is not None and (left := owners.drop(owner, query_set)) != owner:
-                    staged[row] = left
-        return staged
-
-    def _plan_rows(self, staged: dict[bytes, Owner | None]) -> Plan:
-        present = self._owners
-        inserts = [row for row, owner in staged.items() if owner is not None and row not in present]
-        deletes = [row for row, owner in staged.items() if owner is None and row in present]
-        try:
-            removals = [(index, index.keyed(deletes)) for index in self._indexes.values()]
-            additions = [(index, index.keyed(inserts)) for index in self._indexes.values()]
-            left, gone, updates = self._pair(inserts, deletes)
-        except DecodeError as error:
-            raise RemoteProtocolError(f"table {self.table.name}: {error}") from error
-        # Rows that leave stay decodable for callbacks without being looked up again.
-        old = {row: self._decoded[row] for row in deletes if row in self._decoded}
-        decode = self._decoder(old) if old else self.row
-        change = TableChange(self.table.name, decode, inserts=left, deletes=gone, updates=updates)
-        return Plan(change, owners=staged, index_removals=removals, index_additions=additions)
-
-    def _decoder(self, old: Mapping[bytes, Any]) -> Callable[[bytes], Any]:
-        return lambda row: old[row] if row in old else self.row(row)
-
-    def _pair(
-        self, inserts: list[bytes], deletes: list[bytes]
-    ) -> tuple[list[bytes], list[bytes], list[tuple[bytes, bytes]]]:
-        """Turn a delete and an insert of one primary key into an update, in the order of the inserts."""
-        if self._pair_by is None or not inserts or not deletes:
-            return inserts, deletes, []
-        key_of = self._pair_by
-        old_by_key = {key_of(row): row for row in deletes}
-        old_by_key.pop(NAN, None)
-        left: list[bytes] = []
-        updates: list[tuple[bytes, bytes]] = []
-        for row in inserts:
-            old = old_by_key.pop(key_of(row), None)
-            if old is None:
-                left.append(row)
-            else:
-                updates.append((old, row))
-        if not updates:
-            return inserts, deletes, []
-        replaced = set(map(itemgetter(0), updates))
-        return left, [row for row in deletes if row not in replaced], updates
-
-
-def _deliver(
-    into: dict[bytes, Any], owner_of: Callable[[bytes], Owner | None], query_set: int, rows: Sequence[bytes]
-) -> None:
-    """Note one delivery of each row; rows that nobody holds yet, which is most of them, cost one dict access."""
-    for row in rows:
-        owner = owner_of(row)
-        into[row] = query_set if owner is None else owners.add(owner, query_set)
+_NO_ROWS: Final = RowList(b"")

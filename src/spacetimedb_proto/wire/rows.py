@@ -66,7 +66,7 @@ class RowReader:
             raise DecodeError(f"{what}: expected at most {_ENTRIES} tables and query sets in one message, got more")
 
     def row_list(self, data: bytes, position: int) -> tuple[RowList, int]:
-        """Read a `BsatnRowList`; the rows are copied out of the payload once, as one block."""
+        """Read a `BsatnRowList`; the rows are not cut yet."""
         if data[position]:
             return self._offset_rows(data, position)
         size, length = _FIXED.unpack_from(data, position + 1)
@@ -77,7 +77,7 @@ class RowReader:
         self.rows_left -= length // size
         if self.rows_left < 0:
             raise DecodeError(f"rows_data: expected at most {self.limit} rows in one message, got more")
-        return RowList.checked(data[start:end], size), end
+        return RowList.within(data, start, end, row_size=size), end
 
     def _offset_rows(self, data: bytes, position: int) -> tuple[RowList, int]:
         tag, (count,) = data[position], _U32.unpack_from(data, position + 1)
@@ -99,7 +99,7 @@ class RowReader:
         offsets = array("Q", data[position + 5 : middle])
         if sys.byteorder == "big":
             offsets.byteswap()
-        return RowList(data[start:end], offsets=offsets), end
+        return RowList.within(data, start, end, offsets=offsets), end
 
     def named_rows(self, name: str, data: bytes, position: int) -> tuple[RowList, int]:
         """Read a row list that is a field, and say so if something is wrong in it."""
@@ -217,14 +217,14 @@ def _read_text(name: str, data: bytes, position: int) -> tuple[str, int]:
 
 def write_row_list(rows: RowList) -> bytes:
     """Write a `BsatnRowList`."""
-    if not rows.data and not rows.offsets:
+    if not rows.size and not rows.offsets:
         return _NO_ROWS_BYTES
     if rows.row_size:
-        return b"\0" + _FIXED.pack(rows.row_size, len(rows.data)) + rows.data
+        return b"\0" + _FIXED.pack(rows.row_size, rows.size) + rows.data
     offsets = array("Q", rows.offsets)
     if sys.byteorder == "big":
         offsets.byteswap()
-    return b"".join((b"\1", _U32.pack(len(offsets)), offsets.tobytes(), _U32.pack(len(rows.data)), rows.data))
+    return b"".join((b"\1", _U32.pack(len(offsets)), offsets.tobytes(), _U32.pack(rows.size), rows.data))
 
 
 def write_query_rows(rows: QueryRows) -> bytes:

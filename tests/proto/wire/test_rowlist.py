@@ -15,7 +15,7 @@ def test_rows_come_back_in_order(rows: list[bytes]) -> None:
     made = RowList.of(rows)
     assert made.rows() == list(made) == rows
     assert len(made) == len(rows)
-    assert made.shortest() == min(map(len, rows), default=0)
+    assert made.shortest == min(map(len, rows), default=0)
     assert made == RowList(b"".join(rows), offsets=[sum(map(len, rows[:n])) for n in range(len(rows))])
 
 
@@ -24,7 +24,7 @@ def test_rows_of_one_size_are_cut_in_chunks() -> None:
     made = RowList.of(rows)
     assert (made.row_size, made.offsets) == (3, ())
     assert made.rows() == rows
-    assert made == RowList.checked(b"".join(rows), 3)
+    assert made == RowList.within(b"?" + b"".join(rows), 1, 1 + 3075, row_size=3)
 
 
 def test_rows_without_bytes_keep_their_number() -> None:

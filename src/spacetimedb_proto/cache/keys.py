@@ -1,0 +1,85 @@
+"""What stands for a row: the value of its primary key, in a form that is quick to take out of bytes and to compare.
+
+Integers of at most 64 bits stand for themselves, everything else is the bytes it has on the wire, which are equal
+exactly when the values are. Floats are not among them: theirs are not (`-0.0`, NaN), and no server has such keys.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeAlias
+
+from ..bsatn.codec import Codec
+from ..schema.model import Table
+from ..wire.rowlist import RowList
+
+__all__ = ["Key", "Keys", "primary_keys"]
+
+Key: TypeAlias = Hashable
+
+
+class Keys:
+    """How the keys of one column are found.
+
+    Attributes:
+        column: Position of the column.
+        is_integer: Whether keys are integers, which stand for themselves.
+        of: From a row's bytes to its key. Raises `DecodeError` if the row is too short for the column.
+    """
+
+    def __init__(self, codec: Codec, column: int) -> None:
+        values = codec.column(column)
+        self.column = column
+        self.is_integer = values.integer_format is not None
+        self._encode = values.encode
+        offset = codec.column_offset(column)
+        self._format: str | None = None
+        if offset is None or values.fixed_size is None:
+            self.of: Callable[[bytes], Key] = codec.column_slicer(column)
+            if self.is_integer:
+                self.of = codec.column_reader(column)
+            return
+        code = values.integer_format or f"{values.fixed_size}s"
+        self.of = _taker(code, offset)
+        if codec.fixed_size is not None:
+            self._format = f"{offset}x{code}{codec.fixed_size - offset - values.fixed_size}x"
+
+    def of_list(self, rows: RowList, cut: Sequence[bytes] | None = None) -> Sequence[Key]:
+        """The keys of a list of rows, of which the sizes have been checked; `cut` are the same rows, if at hand.
+
+        Raises:
+            DecodeError: A row is too short for the column.
+        """
+        if self._format is not None and rows.row_size:
+            return rows.column(self._format)
+        return list(map(self.of, rows.rows() if cut is None else cut))
+
+    def of_value(self, value: Any) -> Key:
+        """The key of the rows that hold this value.
+
+        Raises:
+            EncodeError: The column cannot hold it.
+        """
+        if self.is_integer and type(value) is int:
+            return value
+        data = self._encode(value)
+        return int(value) if self.is_integer else data
+
+
+def _taker(code: str, offset: int) -> Callable[[bytes], Key]:
+    unpack = struct.Struct(f"<{offset}x{code}").unpack_from
+
+    def take(row: bytes) -> Key:
+        (key,) = unpack(row)
+        return key  # type: ignore[no-any-return]
+
+    return take
+
+
+def primary_keys(table: Table, codec: Codec) -> Keys | None:
+    """How a table's rows are told apart by primary key; None if there is none, or none that bytes could stand for."""
+    column = table.primary_key
+    if column is None or not codec.column(column).is_scalar or codec.column(column).is_float:
+        return None
+    return Keys(codec, column)

@@ -1,0 +1,117 @@
+"""The rows of one table, each once, by key, with who holds it.
+
+Nearly always one query set holds every row of a table once: that set is the *base*, and holding costs nothing per row.
+Whatever is held otherwise, by another set or more than once, is noted beside it. A table whose rows turn out not to
+have one row per primary key (overlapping views of a module may do that) keeps its rows by their bytes instead.
+
+Nothing here knows messages or changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import DecodeError
+from ..wire.rowlist import RowList
+from . import owners
+from .keys import Key, Keys
+from .owners import Owner
+
+__all__ = ["Store"]
+
+_PART = 65536  # rows cut at once when a snapshot is taken in: more would only hold more of them in memory twice
+
+
+class Store:
+    """Settled rows.
+
+    Attributes:
+        keys: How rows are told apart; None when by all of their bytes, which then are the key.
+        rows: Each row's bytes by its key.
+        base: The query set that holds each row once, unless `held` says otherwise.
+        held: Owners of the rows that are held in any other way.
+        memo: Row objects that have been made, by key.
+    """
+
+    __slots__ = ("base", "held", "keys", "memo", "rows")
+
+    def __init__(self, keys: Keys | None) -> None:
+        self.keys = keys
+        self.rows: dict[Key, bytes] = {}
+        self.base = -1
+        self.held: dict[bytes, Owner] = {}
+        self.memo: dict[Key, Any] = {}
+
+    def key(self, row: bytes) -> Key:
+        """The key of a row.
+
+        Raises:
+            DecodeError: The row is none of this table.
+        """
+        return row if self.keys is None else self.keys.of(row)
+
+    def owner(self, row: bytes) -> Owner | None:
+        """Who holds a row; None if nobody does. Raises as `key`."""
+        if self.rows.get(self.key(row)) != row:
+            return None
+        return self.held.get(row, self.base)
+
+    def counts(self) -> dict[bytes, int]:
+        """Each row with the number of times it is held."""
+        held = self.held
+        return {row: owners.count(held[row]) if row in held else 1 for row in self.rows.values()}
+
+    def unkey(self) -> None:
+        """Tell rows apart by all of their bytes from now on."""
+        if self.keys is not None:
+            self.memo = {self.rows[key]: row for key, row in self.memo.items()}
+            self.rows = {row: row for row in self.rows.values()}
+            self.keys = None
+
+    # --- snapshots ----------------------------------------------------------------------------------------------------
+
+    def take_in(self, query_set: int, rows: RowList) -> None:
+        """Add the rows of a snapshot, whatever else is here."""
+        if not self.rows:
+            self.base = query_set
+            if self._fill(rows):
+                return
+        cut = rows.rows()
+        added = self._deliver(query_set, cut)
+        if added < len(cut):
+            self.unkey()
+            self._deliver(query_set, cut[added:])
+
+    def _fill(self, rows: RowList) -> bool:
+        """Take rows in that are alone here and all different, which a count tells; False if they are not."""
+        store, keys = self.rows, self.keys
+        try:
+            for part in rows.parts(_PART):
+                cut = part.rows()
+                store.update(zip(cut if keys is None else keys.of_list(part, cut), cut, strict=True))
+        except DecodeError:
+            store.clear()
+        if len(store) == len(rows):
+            return True
+        store.clear()
+        return False
+
+    def _deliver(self, query_set: int, cut: Sequence[bytes]) -> int:
+        """Add rows one by one; returns how many were added before one came whose key cannot tell it from another."""
+        store, held, base = self.rows, self.held, self.base
+        for number, row in enumerate(cut):
+            try:
+                key = self.key(row)
+            except DecodeError:
+                return number
+            present = store.get(key)
+            if present is None:
+                store[key] = row
+                if query_set != base:
+                    held[row] = query_set
+            elif present == row:
+                held[row] = owners.add(held.get(row, base), query_set)
+            else:
+                return number
+        return len(cut)

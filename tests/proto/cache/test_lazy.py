@@ -1,0 +1,156 @@
+"""The lazy cache against its eager twin: what is put off, and short ways, change nothing but speed.
+
+The eager one takes the general way for everything, which `test_cache.py` compares with a naive model. Histories here
+are those that a server can cause: a database with one row per key, and query sets that see parts of it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacetimedb_proto.cache import Cache, Deltas
+from spacetimedb_proto.wire.messages import PersistentTableRows, TableUpdate
+from spacetimedb_proto.wire.rowlist import RowList
+
+from .test_cache import SCHEMA, drop, keyed, plain, rows_of, snapshot, transact
+
+TABLES = {"keyed": 3, "plain": 2}  # the columns that lookups are tried on
+
+
+def eager() -> Cache:
+    cache = Cache(SCHEMA)
+    for name in SCHEMA.tables:
+        cache.table(name).is_lazy = False
+    return cache
+
+
+def told(changes):
+    return {
+        name: (change.inserts, change.deletes, change.updates, change.is_event)
+        for name, change in changes.items()
+        if change
+    }
+
+
+def objects(changes):
+    return {name: list(map(repr, change)) for name, change in changes.items() if change}
+
+
+def state(cache, name):
+    table = cache.table(name)
+    fields = [column.name for column in table.table.columns]
+    found = {
+        (column, getattr(row, fields[column])): sorted(map(repr, table.select({column: getattr(row, fields[column])})))
+        for row in table
+        for column in range(TABLES[name])
+    }
+    return table.raw(), len(table), sorted(map(repr, table)), found
+
+
+class Server:
+    """One table of a database and the query sets that look at it: each sees the rows that its condition takes."""
+
+    def __init__(self, name, overlap):
+        self.name, self.overlap = name, overlap
+        self.rows: dict[int, bytes] = {}
+        self.sets: dict[int, Counter[bytes]] = {}
+
+    def row(self, key, version):
+        return keyed(key, key % 3, version) if self.name == "keyed" else plain(key, "v" * version)
+
+    def sees(self, query_set, key):
+        return self.overlap or key % 3 == query_set % 3
+
+    def view(self, query_set):
+        return Counter(row for key, row in self.rows.items() if self.sees(query_set, key))
+
+
+def steps(draw, server, caches):
+    what = draw(st.sampled_from(["subscribe", "write", "write", "write", "leave", "drop"]))
+    query_set = draw(st.integers(1, 3))
+    if what == "subscribe" and query_set not in server.sets:
+        server.sets[query_set] = server.view(query_set)
+        rows = list(server.sets[query_set].elements())
+        return [snapshot(cache, query_set, server.name, rows) for cache in caches]
+    if what == "leave" and query_set in server.sets:
+        rows = list(server.sets.pop(query_set).elements())
+        out = []
+        for cache in caches:
+            deltas = Deltas()
+            deltas.delete(query_set, rows_of(server.name, rows))
+            out.append(cache.apply(deltas))
+        return out
+    if what == "drop" and query_set in server.sets:
+        del server.sets[query_set]
+        return [drop(cache, query_set) for cache in caches]
+    for key in draw(st.lists(st.integers(0, 11), max_size=6, unique=True)):
+        version = draw(st.integers(0, 3))
+        if version:
+            server.rows[key] = server.row(key, version)
+        else:
+            server.rows.pop(key, None)
+    deltas = [Deltas() for _ in caches]
+    for query_set, old in server.sets.items():
+        new = server.sets[query_set] = server.view(query_set)
+        deletes = draw(st.permutations(list((old - new).elements())))
+        inserts = draw(st.permutations(list((new - old).elements())))
+        for delta in deltas:
+            delta.update(query_set, transact_part(server.name, inserts, deletes))
+    return [cache.apply(delta) for cache, delta in zip(caches, deltas, strict=True)]
+
+
+def transact_part(name, inserts, deletes):
+    return [TableUpdate(name, [PersistentTableRows(RowList.of(inserts), RowList.of(deletes))])]
+
+
+@given(data=st.data(), name=st.sampled_from(list(TABLES)), overlap=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_both_tell_and_hold_the_same(data, name, overlap):
+    lazy, twin, server = Cache(SCHEMA), eager(), Server(name, overlap)
+    for _ in range(data.draw(st.integers(1, 10))):
+        first, second = steps(data.draw, server, (lazy, twin))
+        assert told(first) == told(second)
+        if data.draw(st.booleans()):
+            assert objects(first) == objects(second)
+        if data.draw(st.booleans()):
+            assert state(lazy, name) == state(twin, name)
+    assert state(lazy, name) == state(twin, name)
+
+
+@given(data=st.data(), query_set=st.integers(1, 2))
+@settings(deadline=None)
+def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
+    lazy, twin = Cache(SCHEMA), eager()
+    for cache in (lazy, twin):
+        snapshot(cache, 1, "keyed", [keyed(key) for key in range(0, 8, 2)])
+        snapshot(cache, 2, "keyed", [keyed(key) for key in range(1, 8, 2)])
+    for _ in range(data.draw(st.integers(1, 5))):
+        held = [row for row in twin.table("keyed").raw() if struct.unpack("<I", row[:4])[0] % 2 == query_set - 1]
+        old = data.draw(st.sampled_from(held))
+        new = old[:5] + bytes([data.draw(st.integers(0, 9))])
+        change = lazy.table("keyed").update_row(query_set, old, new)
+        expected = transact(twin, query_set, "keyed", [new], [old])["keyed"]
+        if change is None:
+            assert old == new
+        else:
+            assert (change.inserts, change.deletes, change.updates) == ([], [], expected.updates)
+            assert bool(change) == bool(expected)
+            assert list(map(repr, change)) == list(map(repr, expected))
+        assert state(lazy, "keyed") == state(twin, "keyed")
+
+
+def test_one_row_of_somebody_else_is_not_updated():
+    cache = Cache(SCHEMA)
+    snapshot(cache, 1, "keyed", [keyed(1), keyed(2)])
+    snapshot(cache, 2, "keyed", [keyed(2)])
+    table = cache.table("keyed")
+    assert len(table) == 2
+    assert table.update_row(2, keyed(1), keyed(1, value=1)) is None
+    assert table.update_row(1, keyed(2), keyed(2, value=1)) is None, "it is held twice"
+    assert table.update_row(1, keyed(3), keyed(3, value=1)) is None
+    assert table.update_row(1, keyed(1), keyed(3, value=1)) is None
+    assert table.raw() == {keyed(1): 1, keyed(2): 2}
