@@ -4,8 +4,9 @@ No socket, thread, clock, randomness or event loop in here; time and chance are 
 (messages), `ClientConnection` (bytes) or `load_schema`.
 """
 
-from .cache import Cache, Changes, Deleted, Inserted, Updated
-from .client import ClientSession
+from typing import TYPE_CHECKING
+
+from .door import door
 from .errors import (
     DecodeError,
     EncodeError,
@@ -15,12 +16,30 @@ from .errors import (
     SchemaError,
     SpacetimeDBError,
 )
-from .events import NEED_DATA, Event
-from .limits import Limits
-from .schema import Schema, load_schema
-from .server import ServerSession
-from .uri import Endpoint
-from .websocket import ClientConnection, ServerConnection
+
+if TYPE_CHECKING:
+    from .cache import Cache, Changes, Deleted, Inserted, Updated
+    from .client import ClientSession
+    from .events import NEED_DATA, Event
+    from .limits import Limits
+    from .schema import Schema, load_schema
+    from .server import ServerSession
+    from .uri import Endpoint
+    from .websocket import ClientConnection, ServerConnection
+else:
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            ".cache": ("Cache", "Changes", "Deleted", "Inserted", "Updated"),
+            ".client": ("ClientSession",),
+            ".events": ("NEED_DATA", "Event"),
+            ".limits": ("Limits",),
+            ".schema": ("Schema", "load_schema"),
+            ".server": ("ServerSession",),
+            ".uri": ("Endpoint",),
+            ".websocket": ("ClientConnection", "ServerConnection"),
+        },
+    )
 
 __all__ = [
     "NEED_DATA",

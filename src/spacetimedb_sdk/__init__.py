@@ -12,17 +12,9 @@
 `connect` serves asyncio and trio. An in-process server for tests is in `spacetimedb_sdk.testing`.
 """
 
-from spacetimedb_proto.bsatn.values import (
-    ConnectionId,
-    Err,
-    Identity,
-    Ok,
-    ScheduleAt,
-    Some,
-    TimeDuration,
-    Timestamp,
-)
-from spacetimedb_proto.cache import Change, Changes, Deleted, Inserted, TableChange, Updated
+from typing import TYPE_CHECKING
+
+from spacetimedb_proto.door import door
 from spacetimedb_proto.errors import (
     AuthenticationError,
     CallError,
@@ -49,31 +41,86 @@ from spacetimedb_proto.errors import (
     SubscriptionError,
     UnsupportedProtocol,
 )
-from spacetimedb_proto.events import (
-    Arguments,
-    Committed,
-    Disconnected,
-    Failed,
-    ReducerEvent,
-    Refused,
-    SubscribeApplied,
-    SubscriptionFailed,
-    Transaction,
-    UnsubscribeApplied,
-)
-from spacetimedb_proto.limits import Limits
-from spacetimedb_proto.schema import Schema, load_schema
-from spacetimedb_proto.states import QuerySetState
 
-from .async_connection import AsyncPending, AsyncStream, Connecting, Connection, connect
-from .bindings.context import Context
-from .bindings.engine import TransactionRecord
-from .bindings.functions import Procedure, Reducer
-from .bindings.listeners import Listener
-from .bindings.pending import Pending
-from .bindings.subscription import Subscription
-from .bindings.tables import TableHandle
+from .connecting import connect
 from .sql import Query, literal, sql
+
+if TYPE_CHECKING:
+    from spacetimedb_proto.bsatn.values import (
+        ConnectionId,
+        Err,
+        Identity,
+        Ok,
+        ScheduleAt,
+        Some,
+        TimeDuration,
+        Timestamp,
+    )
+    from spacetimedb_proto.cache import Change, Changes, Deleted, Inserted, TableChange, Updated
+    from spacetimedb_proto.events import (
+        Arguments,
+        Committed,
+        Disconnected,
+        Failed,
+        ReducerEvent,
+        Refused,
+        SubscribeApplied,
+        SubscriptionFailed,
+        Transaction,
+        UnsubscribeApplied,
+    )
+    from spacetimedb_proto.limits import Limits
+    from spacetimedb_proto.schema import Schema, load_schema
+    from spacetimedb_proto.states import QuerySetState
+
+    from .async_connection import AsyncPending, AsyncStream, Connecting, Connection
+    from .bindings.context import Context
+    from .bindings.engine import TransactionRecord
+    from .bindings.functions import Procedure, Reducer
+    from .bindings.listeners import Listener
+    from .bindings.pending import Pending
+    from .bindings.subscription import Subscription
+    from .bindings.tables import TableHandle
+else:
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            "spacetimedb_proto.bsatn.values": (
+                "ConnectionId",
+                "Err",
+                "Identity",
+                "Ok",
+                "ScheduleAt",
+                "Some",
+                "TimeDuration",
+                "Timestamp",
+            ),
+            "spacetimedb_proto.cache": ("Change", "Changes", "Deleted", "Inserted", "TableChange", "Updated"),
+            "spacetimedb_proto.events": (
+                "Arguments",
+                "Committed",
+                "Disconnected",
+                "Failed",
+                "ReducerEvent",
+                "Refused",
+                "SubscribeApplied",
+                "SubscriptionFailed",
+                "Transaction",
+                "UnsubscribeApplied",
+            ),
+            "spacetimedb_proto.limits": ("Limits",),
+            "spacetimedb_proto.schema": ("Schema", "load_schema"),
+            "spacetimedb_proto.states": ("QuerySetState",),
+            ".async_connection": ("AsyncPending", "AsyncStream", "Connecting", "Connection"),
+            ".bindings.context": ("Context",),
+            ".bindings.engine": ("TransactionRecord",),
+            ".bindings.functions": ("Procedure", "Reducer"),
+            ".bindings.listeners": ("Listener",),
+            ".bindings.pending": ("Pending",),
+            ".bindings.subscription": ("Subscription",),
+            ".bindings.tables": ("TableHandle",),
+        },
+    )
 
 __all__ = [
     "Arguments",

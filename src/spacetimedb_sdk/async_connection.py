@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -30,7 +30,7 @@ from .bindings.subscription import Subscription
 from .bindings.tables import Db
 from .opening import Compression, choose_compression, read_schema
 
-__all__ = ["AsyncPending", "AsyncStream", "Connecting", "Connection", "connect"]
+__all__ = ["AsyncPending", "AsyncStream", "Connecting", "Connection", "open_connection"]
 
 T = TypeVar("T")
 
@@ -309,70 +309,42 @@ class Connecting(Generic[T]):
         await self._connection.__aexit__(exc_type, exc, traceback)
 
 
-def connect(  # noqa: PLR0913 - each option is one that users name
+async def open_connection(  # noqa: PLR0913 - the options of `connect()`
     uri: str,
     database: str,
     *,
-    token: str | None = None,
-    protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
-    compression: Compression | None = None,
-    light: bool = False,
-    confirmed: bool | None = None,
-    reconnect: None = None,  # noqa: ARG001 - there is no other policy to choose
-    limits: Limits | None = None,
-    ssl: ssl_module.SSLContext | None = None,
-) -> Connecting[Connection]:
-    """Connect to a database, with bindings made from the schema that the server gives.
-
-    ::
-
-        async with connect("http://127.0.0.1:3000", "chat") as conn:
-            await conn.subscribe("SELECT * FROM message")
-
-    Args:
-        uri: Where the server is: `http`, `https`, `ws` or `wss`. TLS is verified.
-        database: Name or identity of the database.
-        token: The token to connect with; without one the server makes a new identity.
-        protocols: What to offer, of `"v3.bsatn"`, `"v2.bsatn"`, `"v1.bsatn"`, `"v1.json"`. The server chooses.
-        compression: `"brotli"`, `"gzip"` or `"none"` for large messages; by default the best that is installed, and
-            none on loopback.
-        light: v1 only: be told of other clients' transactions without who caused them.
-        confirmed: Whether to see only what is durable; None leaves it to the server (protocol reference, 3.9).
-        reconnect: None: a lost connection ends the session.
-        limits: What an untrusted server may cost.
-        ssl: TLS settings; by default those of `ssl.create_default_context()`.
-
-    Raises:
-        ConnectError: When entered or awaited: `AuthenticationError`, `DatabaseNotFound`, `UnsupportedProtocol`,
-            `ConnectionRefused`, or plainly `ConnectError` where no server answered.
-    """
+    token: str | None,
+    protocols: Sequence[str],
+    compression: Compression | None,
+    light: bool,
+    confirmed: bool | None,
+    limits: Limits | None,
+    ssl: SSLContext | None,
+) -> Connection:
+    """Ask for the schema, then open a connection that is bound to it: what awaiting `connect()` does."""
+    endpoint = Endpoint.parse(uri)
     bounds = limits or Limits()
-
-    async def open_connection() -> Connection:
-        endpoint = Endpoint.parse(uri)
-        chosen = choose_compression(endpoint, compression)
-        schema = await _fetch_schema(endpoint, database, token, bounds, ssl)
-        core = ClientConnection(
-            schema,
-            endpoint,
-            database,
-            token=token,
-            protocols=tuple(protocols),
-            compression=chosen,
-            light=light,
-            confirmed=confirmed,
-            limits=bounds,
-            now=anyio.current_time(),
-        )
-        connection = Connection(endpoint, core)
-        await connection.open(await dial(endpoint, ssl=ssl))
-        return connection
-
-    return Connecting(open_connection)
+    chosen = choose_compression(endpoint, compression)
+    schema = await _fetch_schema(endpoint, database, token, bounds, ssl)
+    core = ClientConnection(
+        schema,
+        endpoint,
+        database,
+        token=token,
+        protocols=protocols,
+        compression=chosen,
+        light=light,
+        confirmed=confirmed,
+        limits=bounds,
+        now=anyio.current_time(),
+    )
+    connection = Connection(endpoint, core)
+    await connection.open(await dial(endpoint, ssl=ssl))
+    return connection
 
 
 async def _fetch_schema(
-    endpoint: Endpoint, database: str, token: str | None, limits: Limits, ssl: ssl_module.SSLContext | None
+    endpoint: Endpoint, database: str, token: str | None, limits: Limits, ssl: SSLContext | None
 ) -> Schema:
     steps = read_schema(endpoint, database, token, limits)
     exchange = next(steps)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 import string
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 from spacetimedb_proto.errors import EncodeError
 
 __all__ = ["Condition", "Field", "Identifier", "Query", "literal", "select", "sql"]
@@ -55,11 +53,22 @@ def literal(value: Any) -> str:
             return "'" + value.replace("'", "''") + "'"
         case bytes() | bytearray():
             return "0x" + value.hex()
+        case _:
+            return _special(value)
+
+
+def _special(value: Any) -> str:
+    # Whoever has such a value has imported its class; whoever imports the SDK need not.
+    from uuid import UUID  # noqa: PLC0415
+
+    from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp  # noqa: PLC0415
+
+    match value:
         case Identity() | ConnectionId():
             return "0x" + value.hex()
         case Timestamp():
             return f"'{value.to_text()}'"
-        case uuid.UUID():
+        case UUID():
             return f"'{value}'"
         case _:
             raise EncodeError("a value that SQL has a literal for", f"{value!r} ({type(value).__name__})")

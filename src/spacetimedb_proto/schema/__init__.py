@@ -5,9 +5,16 @@ What a definition says is in `model` and `definitions`; how it is written, in `v
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..door import door
 from .definitions import Column, Function, Index, Param, Table
-from .dump import dump_schema
 from .load import load_schema
 from .model import Schema
+
+if TYPE_CHECKING:
+    from .dump import dump_schema
+else:
+    __getattr__, __dir__ = door(__name__, {".dump": ("dump_schema",)})  # only servers write definitions
 
 __all__ = ["Column", "Function", "Index", "Param", "Schema", "Table", "dump_schema", "load_schema"]
