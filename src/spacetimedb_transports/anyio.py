@@ -12,6 +12,7 @@ import contextvars
 import math
 import ssl as tls
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -30,8 +31,14 @@ __all__ = ["Background", "Dial", "Driven", "Pump", "dial", "fetch", "spawn"]
 CHUNK: Final = 256 * 1024
 """Bytes asked for at once: large enough that a snapshot of many megabytes takes few rounds."""
 
-FAIR_SHARE: Final = 64
-"""Events handed out before other tasks get their turn."""
+FAIR_SHARE: Final = 512
+"""Events handed out at most before other tasks get their turn."""
+
+TURN_TIME: Final = 0.002
+"""Seconds after which others get their turn even so: rarely more than a reader's own latency, many events' worth."""
+
+EVENTS_PER_LOOK: Final = 8
+"""Events handed out between two looks at the clock, which costs about as much as handing one out."""
 
 FLUSH_TIME: Final = 1.0
 """Seconds for the last bytes (usually a Close frame) to leave, and for a stream to close."""
@@ -186,14 +193,20 @@ class Pump(Generic[E]):
         stream: Belongs to the pump from here on, which closes it.
         on_event: Called with each event, in order, one at a time. When it returns True, tasks that it woke up run
             before the next message is applied, so they find the cache as this event left it.
+        clock: Seconds, of whatever clock; tells for how long other tasks have waited for their turn.
     """
 
     def __init__(
-        self, connection: Driven[E], stream: ByteStream, on_event: Callable[[E | Disconnected], object]
+        self,
+        connection: Driven[E],
+        stream: ByteStream,
+        on_event: Callable[[E | Disconnected], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._on_event = on_event
+        self._clock = clock
         self._fault: BaseException | None = None
         self._is_handing_out = False
         self._may_write = True
@@ -286,27 +299,35 @@ class Pump(Generic[E]):
             return  # another duty is at it, and does not stop before all is handed out
         self._is_handing_out = True
         try:
-            handed_out = 0
-            while (event := self._connection.next_event()) is not NEED_DATA:
-                handed_out += 1
-                if self._tell(event) or handed_out % FAIR_SHARE == 0:
-                    self.wake()
-                    await _let_others_run()
+            while self._take_turn():
+                self.wake()
+                await _let_others_run()
         finally:
             self._is_handing_out = False
 
-    def _tell(self, event: E | Disconnected) -> bool:
-        """Hand out one event; returns whether to pause after it."""
-        pause = False
-        try:
-            pause = self._on_event(event) is True
-        except BaseException as error:  # kept for the end: an exit request must not skip the goodbye either
-            self._fault = self._fault or error
-            self._connection.close()
-        if isinstance(event, Disconnected):
+    def _take_turn(self) -> bool:
+        """Hand out events until one asks for a pause, or others have waited for long enough.
+
+        Returns whether there may be more. Local names and one look at the clock for several events, because there may
+        be hundreds of thousands of them in a second.
+        """
+        next_event, on_event, clock = self._connection.next_event, self._on_event, self._clock
+        end, count, last = clock() + TURN_TIME, 0, None
+        while (event := next_event()) is not NEED_DATA:
+            count += 1
+            last = event
+            try:
+                if on_event(event) is True:
+                    break
+            except BaseException as error:  # kept for the end: an exit request must not skip the goodbye either
+                self._fault = self._fault or error
+                self._connection.close()
+            if count % EVENTS_PER_LOOK == 0 and (count == FAIR_SHARE or clock() >= end):
+                break
+        if isinstance(last, Disconnected):
             self._ended.set()
             self._output.set()
-        return pause
+        return event is not NEED_DATA
 
     def _end_input(self, reason: str) -> bool:
         """Say that no more bytes will come; returns that reading is over."""
@@ -316,8 +337,8 @@ class Pump(Generic[E]):
     def _give_up(self) -> None:
         """After a cancellation: let everybody who waits know, without waiting for anything."""
         self._end_input("its task was cancelled")
-        while (event := self._connection.next_event()) is not NEED_DATA:
-            self._tell(event)
+        while self._take_turn():
+            pass
 
 
 async def _let_others_run() -> None:

@@ -2,6 +2,7 @@
 
 import contextvars
 import gc
+import itertools
 import socket
 import ssl
 import subprocess
@@ -21,7 +22,7 @@ from spacetimedb_proto.server import ServerSession
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.websocket import ServerConnection, Timeouts, UpgradeRequest
 from spacetimedb_proto.wire.messages import OneOffQuery, OneOffQueryResult, TransactionUpdate
-from spacetimedb_transports.anyio import FAIR_SHARE, Pump, dial, fetch, spawn
+from spacetimedb_transports.anyio import EVENTS_PER_LOOK, FAIR_SHARE, Pump, dial, fetch, spawn
 from spacetimedb_transports.memory import pipe
 from tests.connections import ENDPOINT, HELLO, client, payloads, schema
 from tests.websocket_bytes import BINARY, accepting, close_frame, frame
@@ -347,12 +348,12 @@ def handshake_then(connection, *more):
     return accepting(connection.data_to_send()) + frame(BINARY, hello) + b"".join(more)
 
 
-def scripted_client(script, on_event=None, send_error=None, **options):
+def scripted_client(script, on_event=None, send_error=None, clock=lambda: 0.0, **options):
     """A client over a scripted stream; `script` makes the received items from the connection."""
     connection = client(protocols=["v2.bsatn"], now=anyio.current_time(), **options)
     stream = Scripted(*script(connection), send_error=send_error)
     found = []
-    return Pump(connection, stream, on_event or found.append), found, stream, connection
+    return Pump(connection, stream, on_event or found.append, clock), found, stream, connection
 
 
 [UPDATE] = payloads(TransactionUpdate([]))
@@ -473,16 +474,24 @@ async def test_who_was_woken_runs_before_the_next_message(pause):
     assert seen == [2] if pause else seen > [2]
 
 
-async def test_many_events_leave_others_their_turn():
+@pytest.mark.parametrize(
+    ("count", "clock"),
+    [
+        (5 * FAIR_SHARE, lambda: 0.0),
+        (5 * EVENTS_PER_LOOK, map(float, itertools.count()).__next__),
+    ],
+    ids=["many", "slow"],
+)
+async def test_events_leave_others_their_turn(count, clock):
     turns, found = [], []
 
     async def other():
-        while len(found) < 5 * FAIR_SHARE:
+        while len(found) < count:
             turns.append(len(found))
             await anyio.lowlevel.checkpoint()
 
     pump, _, _, _ = scripted_client(
-        lambda c: [handshake_then(c, *[frame(BINARY, UPDATE)] * 5 * FAIR_SHARE), anyio.EndOfStream()], found.append
+        lambda c: [handshake_then(c, *[frame(BINARY, UPDATE)] * count), anyio.EndOfStream()], found.append, clock=clock
     )
     async with anyio.create_task_group() as group:
         group.start_soon(other)
