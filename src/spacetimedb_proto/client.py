@@ -14,14 +14,16 @@ from .bsatn.values import ConnectionId, Identity
 from .cache import Cache
 from .calls import Call, CallKind, Encoded, encode_arguments
 from .errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError, SpacetimeDBError
-from .events import NEED_DATA, CallFailed, Disconnected, Event, NeedData
+from .events import NEED_DATA, WORKING, CallFailed, Disconnected, Event, NeedData, Working
 from .limits import Limits
 from .query_sets import QuerySets
-from .receiver import SHARED, Receiver
+from .receiver import SHARED, Receiver, Replace
 from .schema.model import Function, Schema
 from .states import CallInput
-from .wire import Protocol, messages
+from .steps import Steps
+from .wire import Protocol, Run, Sealed, Waiting, is_long_to_open, messages
 from .wire import protocol as protocol_named
+from .wire.runs import RowPair, Template
 
 __all__ = ["ClientSession"]
 
@@ -42,9 +44,13 @@ class ClientSession:
         self._received = Receiver(schema, shared_bag=self._protocol.shared_bag)
         self._last_id = 0
         self._outbox: list[messages.ClientMessage] = []
-        self._inbox: deque[bytes | str] = deque()
+        self._inbox: deque[Waiting] = deque()
         self._inbox_bytes = 0
-        self._reading: Iterator[messages.ServerMessage] = iter(())
+        self._reading: Iterator[messages.ServerMessage | Run] = iter(())
+        self._applying: Steps[Event] | None = None
+        self._rows: Iterator[RowPair] = iter(())
+        self._template: Template
+        self._replace: Replace
         self._final_events: deque[Event] = deque()
         self._dead: SpacetimeDBError | None = None
         self._lost: Disconnected | None = None
@@ -188,8 +194,14 @@ class ClientSession:
 
     def receive_many(self, payloads: Iterable[bytes | str]) -> None:
         """Take in several WebSocket messages, as `receive` does one by one."""
-        for payload in payloads:
-            self.receive(payload)
+        payloads = list(payloads)
+        size = sum(map(len, payloads))
+        if self._dead or self._lost or self._inbox_bytes + size > self.limits.queued_bytes:
+            for payload in payloads:
+                self.receive(payload)
+        else:
+            self._inbox.extend(payloads)
+            self._inbox_bytes += size
 
     def next_event(self) -> Event | NeedData:
         """Advance by exactly one server message. Think of it like `next()`: the cache moves here and nowhere else.
@@ -201,11 +213,23 @@ class ClientSession:
             RemoteProtocolError: The server broke the protocol or a limit. The session is dead for good: every later
                 call says why, and the cache stays readable as of the last good message.
         """
+        while isinstance(event := self.advance(), Working):
+            pass
+        return event
+
+    def advance(self) -> Event | NeedData | Working:
+        """As `next_event`, but do no more than some thousand rows' work, so that an event loop is not held up.
+
+        Until a message is done, the cache is as it was before it.
+
+        Returns:
+            `Working` when there is more to do before the next event: call again.
+        """
         if self._dead is None:
             try:
-                message = self._next_message()
-                if message is not None:
-                    return self._received.apply(message)
+                event = self._advance()
+                if event is not None:
+                    return event
             except RemoteProtocolError as error:
                 self._die(error)
             except DecodeError as error:
@@ -226,17 +250,52 @@ class ClientSession:
             if self._dead is not None:
                 self._end_everything()
 
-    def _next_message(self) -> messages.ServerMessage | None:
+    def _advance(self) -> Event | Working | None:
+        for came, left in self._rows:
+            event = self._replace(came, left)
+            if event is not None:
+                return event
+            self._begin(self._template.message((came, left)))
         while True:
-            for message in self._reading:
-                return message
-            if not self._inbox:
+            if self._applying is not None:
+                return self._apply_on(self._applying)
+            for item in self._reading:
+                if isinstance(item, Run):
+                    self._template, self._rows = item.template, item.rows
+                    self._replace = self._received.replacing(item.template)
+                    return self._advance()
+                self._begin(item)
                 break
-            payload = self._inbox.popleft()
-            self._inbox_bytes -= len(payload)
-            self._reading = self._protocol.read_server(payload)
+            else:
+                if not self._inbox:
+                    break
+                waiting = self._open_next()
+                if waiting is not None:
+                    return waiting
         if self._lost is not None:
             self._die(self._lost.error or LocalProtocolError("the connection was closed"))
+        return None
+
+    def _begin(self, message: messages.ServerMessage) -> None:
+        self._applying = self._received.applying(message)
+
+    def _apply_on(self, steps: Steps[Event]) -> Event | Working:
+        try:
+            next(steps)
+        except StopIteration as end:
+            self._applying = None
+            event: Event = end.value
+            return event
+        return WORKING
+
+    def _open_next(self) -> Working | None:
+        """Begin to read the next payload, or offer to inflate it elsewhere if that takes long."""
+        payload = self._inbox[0]
+        if isinstance(payload, bytes) and is_long_to_open(payload):
+            self._inbox[0] = sealed = Sealed(payload, self.limits.decompressed_size, self._protocol.name)
+            return Working(sealed.open)
+        self._reading, size = self._protocol.read_waiting(self._inbox)
+        self._inbox_bytes -= size
         return None
 
     def _die(self, error: SpacetimeDBError) -> None:
@@ -244,6 +303,8 @@ class ClientSession:
         self._dead = error
         self._inbox.clear()
         self._reading = iter(())
+        self._rows = iter(())
+        self._applying = None
         if self._lost is not None:
             self._end_everything()
 

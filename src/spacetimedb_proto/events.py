@@ -7,7 +7,7 @@ handed out; row callbacks and change streams are fed from it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import attrs
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEED_DATA",
+    "WORKING",
     "Arguments",
     "BatchApplied",
     "CallFailed",
@@ -38,6 +39,7 @@ __all__ = [
     "SubscriptionFailed",
     "Transaction",
     "UnsubscribeApplied",
+    "Working",
 ]
 
 
@@ -52,6 +54,22 @@ class NeedData(enum.Enum):
 
 NEED_DATA: Final = NeedData.NEED_DATA
 """What `next_event()` returns when nothing more can happen before more bytes arrive."""
+
+
+@attrs.frozen
+class Working:
+    """What `advance()` returns when the next message needs more steps.
+
+    Attributes:
+        job: Work that may be done on any thread before the next call, and saves it time. It neither raises nor changes
+            anything that somebody sees. None if there is none.
+    """
+
+    job: Callable[[], object] | None = None
+
+
+WORKING: Final = Working()
+"""More steps are needed, all of them here."""
 
 
 class Arguments(tuple[Any, ...]):
@@ -154,9 +172,12 @@ class SubscriptionFailed:
     changes: Changes
 
 
-@attrs.frozen
+@attrs.define
 class Transaction:
-    """Somebody's transaction changed rows of live query sets; the protocol does not say whose."""
+    """Somebody's transaction changed rows of live query sets; the protocol does not say whose.
+
+    Not frozen as the others are, only because there may be hundreds of thousands in a second.
+    """
 
     changes: Changes
 

@@ -5,8 +5,8 @@ It takes decoded messages and returns events. Queues, commands and the end of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, ClassVar, Final, TypeAlias
 
 from .bsatn.values import ConnectionId, Identity
 from .cache import Cache, Changes, Deltas
@@ -31,9 +31,14 @@ from .events import (
 from .query_sets import QuerySet, QuerySets
 from .schema.model import Schema
 from .states import QuerySetInput
+from .steps import STEP, Steps
 from .wire import messages
+from .wire.runs import Template
 
-__all__ = ["Receiver"]
+__all__ = ["Receiver", "Replace"]
+
+Replace: TypeAlias = Callable[[bytes, bytes], Event | None]
+"""Replaces a row: see `Receiver.replacing`."""
 
 SHARED: Final = 0
 """The one query set that all rows count for where the protocol does not say which set a row belongs to (v1)."""
@@ -62,8 +67,8 @@ class Receiver:
         self.token: str | None = None
         self._shared_bag = shared_bag
 
-    def apply(self, message: messages.ServerMessage) -> Event:
-        """Apply one message.
+    def applying(self, message: messages.ServerMessage) -> Steps[Event]:
+        """Apply one message, in steps. Nothing that anybody can see changes before the last one.
 
         Raises:
             RemoteProtocolError: It does not fit what was asked or what is there; nothing has changed.
@@ -71,7 +76,31 @@ class Receiver:
         """
         if self.identity is None and not isinstance(message, messages.InitialConnection):
             raise RemoteProtocolError(f"expected InitialConnection first, got {type(message).__name__}")
-        return self._handlers[type(message)](self, message)
+        event: Event | Steps[Event] = self._handlers[type(message)](self, message)
+        return (yield from event) if isinstance(event, Generator) else event
+
+    def replacing(self, template: Template) -> Replace:
+        """What applies messages of that template while there is none of another kind in between.
+
+        Returns:
+            A function of the row that came and the row that left. It returns the event, or None if it takes more than
+            replacing one row by another; then nothing has happened.
+        """
+        name = template.table_name
+        if (
+            name not in self.schema.tables
+            or self.schema.tables[name].is_event
+            or self.schema.row_codec(name).fixed_size != template.row_size
+            or not (self._shared_bag or self.query_sets.receiving(template.query_set_id))
+        ):
+            return _not_simple
+        update_row, owner = self.cache.table(name).update_row, self._owner(template.query_set_id)
+
+        def replace(came: bytes, left: bytes) -> Event | None:
+            change = update_row(owner, left, came)
+            return None if change is None else Transaction(Changes({name: change}))
+
+        return replace
 
     def _on_initial_connection(self, message: messages.InitialConnection) -> Event:
         if self.identity is not None:
@@ -79,16 +108,16 @@ class Receiver:
         self.identity, self.connection_id, self.token = message.identity, message.connection_id, message.token
         return Connected(message.identity, message.connection_id, message.token)
 
-    def _on_subscribe_applied(self, message: messages.SubscribeApplied) -> Event:
+    def _on_subscribe_applied(self, message: messages.SubscribeApplied) -> Steps[Event]:
         query_set = self.query_sets.answered(message.request_id, QuerySetInput.APPLIED, message.query_set_id)
         deltas = Deltas()
         distinct = () if self.schema.row_level_security else query_set.distinct_tables
         deltas.insert(self._owner(query_set.id), message.rows, distinct)
-        changes = self.cache.apply(deltas)
+        changes = yield from self.cache.applying(deltas)
         query_set.step(QuerySetInput.APPLIED)
         return SubscribeApplied(query_set.id, changes)
 
-    def _on_batch_applied(self, message: messages.SubscribeBatchApplied) -> Event:
+    def _on_batch_applied(self, message: messages.SubscribeBatchApplied) -> Steps[Event]:
         asked = self.query_sets.batch_answered(message.request_id, QuerySetInput.APPLIED)
         if [query_set.id for query_set in asked] != [result.query_set_id for result in message.results]:
             raise RemoteProtocolError(f"the answer to batch {message.request_id} names other query sets than asked for")
@@ -99,7 +128,7 @@ class Receiver:
                 errors[query_set.id] = SubscriptionError(result.outcome)
             else:
                 deltas.insert(query_set.id, result.outcome)
-        changes = self.cache.apply(deltas)
+        changes = yield from self.cache.applying(deltas)
         for query_set in asked:
             if query_set.id not in errors:
                 query_set.step(QuerySetInput.APPLIED)
@@ -108,32 +137,33 @@ class Receiver:
         applied = tuple(query_set.id for query_set in asked if query_set.id not in errors)
         return BatchApplied(applied, errors, changes)
 
-    def _on_unsubscribe_applied(self, message: messages.UnsubscribeApplied) -> Event:
+    def _on_unsubscribe_applied(self, message: messages.UnsubscribeApplied) -> Steps[Event]:
         query_set = self.query_sets.answered(message.request_id, QuerySetInput.UNSUBSCRIBED, message.query_set_id)
         deltas = Deltas()
         if message.rows is None:
             deltas.drop(query_set.id, self.cache.touched())
         else:
             deltas.delete(self._owner(query_set.id), message.rows)
-        changes = self.cache.apply(deltas)
+        changes = yield from self.cache.applying(deltas)
         self.query_sets.end(query_set, QuerySetInput.UNSUBSCRIBED)
         return UnsubscribeApplied(query_set.id, changes)
 
-    def _on_subscription_error(self, message: messages.SubscriptionError) -> Event:
+    def _on_subscription_error(self, message: messages.SubscriptionError) -> Steps[Event]:
         error = SubscriptionError(message.error)
         if message.request_id is not None:
             query_set, how = self.query_sets.refused(message.request_id)
             if query_set not in self.query_sets:  # a second use of a live id, or the end of no set at all
                 return SubscriptionFailed(query_set.id, error, Changes())
-            return SubscriptionFailed(query_set.id, error, self._give_up([query_set], how))
+            return SubscriptionFailed(query_set.id, error, (yield from self._give_up([query_set], how)))
         if message.query_set_id is None:
-            return SubscriptionFailed(None, error, self._give_up(list(self.query_sets), QuerySetInput.DIED))
+            changes = yield from self._give_up(list(self.query_sets), QuerySetInput.DIED)
+            return SubscriptionFailed(None, error, changes)
         died = self.query_sets.get(message.query_set_id)
         if died is None:
             return SubscriptionFailed(message.query_set_id, error, Changes())
-        return SubscriptionFailed(died.id, error, self._give_up([died], QuerySetInput.DIED))
+        return SubscriptionFailed(died.id, error, (yield from self._give_up([died], QuerySetInput.DIED)))
 
-    def _give_up(self, sets: list[QuerySet], how: QuerySetInput) -> Changes:
+    def _give_up(self, sets: list[QuerySet], how: QuerySetInput) -> Steps[Changes]:
         """End sets without the server saying which rows go: each set's own deliveries do, whatever they are.
 
         In v1 rows belong to no set, so those of a single failed set stay until the last set ends.
@@ -144,7 +174,7 @@ class Receiver:
         deltas = Deltas()
         for owner in ending:
             deltas.drop(owner, self.cache.touched())
-        changes = self.cache.apply(deltas)
+        changes = yield from self.cache.applying(deltas)
         for query_set in sets:
             self.query_sets.end(query_set, QuerySetInput.REFUSED if query_set.is_unanswered else how)
         return changes
@@ -152,23 +182,23 @@ class Receiver:
     def _owner(self, query_set_id: int) -> int:
         return SHARED if self._shared_bag else query_set_id
 
-    def _on_transaction_update(self, message: messages.TransactionUpdate) -> Event:
-        return Transaction(self._apply_update(message))
+    def _on_transaction_update(self, message: messages.TransactionUpdate) -> Steps[Event]:
+        return Transaction((yield from self._apply_update(message)))
 
-    def _apply_update(self, update: messages.TransactionUpdate) -> Changes:
+    def _apply_update(self, update: messages.TransactionUpdate) -> Steps[Changes]:
         deltas = Deltas()
         for part in update.query_sets:
             if self._shared_bag or self.query_sets.receiving(part.query_set_id):
                 deltas.update(self._owner(part.query_set_id), part.tables)
-        return self.cache.apply(deltas)
+        return (yield from self.cache.applying(deltas))
 
-    def _on_reducer_result(self, message: messages.ReducerResult) -> Event:
+    def _on_reducer_result(self, message: messages.ReducerResult) -> Steps[Event]:
         call = self.calls.under_way(CallKind.REDUCER, message.request_id)
         changes = Changes()
         outcome: Outcome = Committed()
         match message.result:
             case messages.ReducerOk(_, update):
-                changes = self._apply_update(update)
+                changes = yield from self._apply_update(update)
             case messages.ReducerErr(error):
                 outcome = Refused(_error_text(error))
             case messages.ReducerInternalError(text):
@@ -180,11 +210,11 @@ class Receiver:
         who, where = self.identity, self.connection_id
         return ReducerEvent(call.request_id, call.name, args, message.timestamp, outcome, who, where, changes)
 
-    def _on_reducer_update(self, message: messages.ReducerUpdate) -> Event:
+    def _on_reducer_update(self, message: messages.ReducerUpdate) -> Steps[Event]:
         """v1 tells everybody who called what; which of the calls are this connection's own is found here."""
         told = message.call
         own = self._own_call(message) if told.caller_connection_id == self.connection_id else None
-        changes = self._apply_update(message.update)
+        changes = yield from self._apply_update(message.update)
         if own is not None:
             self.calls.finish(own)
         outcome: Outcome = Committed() if message.error is None else Failed(message.error)
@@ -217,7 +247,7 @@ class Receiver:
         duration = message.total_host_execution_duration
         return ProcedureReturned(call.request_id, call.name, value, error, message.timestamp, duration)
 
-    def _on_query_result(self, message: messages.OneOffQueryResult) -> Event:
+    def _on_query_result(self, message: messages.OneOffQueryResult) -> Steps[Event]:
         call = self.calls.under_way(CallKind.QUERY, message.request_id)
         rows: dict[str, list[Any]] = {}
         error = QueryError(message.result) if isinstance(message.result, str) else None
@@ -226,20 +256,24 @@ class Receiver:
                 error = QueryError(f"the answer holds rows of {part.table!r}, which the schema does not know")
                 break
             decode = self.schema.row_codec(part.table).decode_exact
-            rows.setdefault(part.table, []).extend(map(decode, part.rows))
+            found = rows.setdefault(part.table, [])
+            yield from part.rows.checking()
+            for piece in part.rows.parts(STEP):
+                found.extend(map(decode, piece))
+                yield
         self.calls.finish(call)
         return QueryReturned(call.request_id, {} if error else rows, error)
 
-    def _on_replaced_subscription(self, message: messages.ReplacedSubscription) -> Event:
+    def _on_replaced_subscription(self, message: messages.ReplacedSubscription) -> Steps[Event]:
         """The rows of the legacy set. Alone, it owns all rows; beside other v1 sets nobody can say which are its."""
         (query_set,) = self.query_sets.batch_answered(message.request_id, QuerySetInput.APPLIED)
         deltas = Deltas()
         if all(other.id == SHARED for other in self.query_sets):
             deltas.drop(SHARED, self.cache.touched())
         deltas.insert(SHARED, message.rows)
-        return SubscribeApplied(query_set.id, self.cache.apply(deltas))
+        return SubscribeApplied(query_set.id, (yield from self.cache.applying(deltas)))
 
-    _handlers: ClassVar[Mapping[type, Callable[[Any, Any], Event]]] = {
+    _handlers: ClassVar[Mapping[type, Callable[[Any, Any], Event | Steps[Event]]]] = {
         messages.InitialConnection: _on_initial_connection,
         messages.SubscribeApplied: _on_subscribe_applied,
         messages.UnsubscribeApplied: _on_unsubscribe_applied,
@@ -257,3 +291,7 @@ class Receiver:
 def _error_text(error: bytes) -> str:
     """A reducer's error: a string with its own length inside the bytes (protocol reference, trap 6)."""
     return error[4:].decode("utf-8", errors="replace")
+
+
+def _not_simple(_came: bytes, _left: bytes) -> None:
+    """For messages that need more than `Receiver.replacing` can do."""

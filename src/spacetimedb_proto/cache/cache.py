@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from ..schema.model import Schema
+from ..steps import Steps, finish
 from ..wire.messages import EventTableRows, QueryRows, TableUpdate
 from .changes import Changes
-from .planning import Delta
+from .planning import Delta, Plan
 from .table import TableCache
 
 __all__ = ["Cache", "Deltas"]
@@ -90,7 +91,11 @@ class Cache(Mapping[str, TableCache]):
         return list(self._tables)
 
     def apply(self, deltas: Deltas) -> Changes:
-        """Apply one message, wholly or not at all.
+        """Apply one message, wholly or not at all, and at once; raises as `applying`."""
+        return finish(self.applying(deltas))
+
+    def applying(self, deltas: Deltas) -> Steps[Changes]:
+        """Apply one message, wholly or not at all, in steps. Whoever reads between them finds all tables as before.
 
         Rows of tables that the schema does not know are left out and named in the result, so that a table added to a
         running module does not end the sessions of older clients.
@@ -99,6 +104,12 @@ class Cache(Mapping[str, TableCache]):
             RemoteProtocolError: A part of the message contradicts what is there; nothing has changed.
         """
         known = {name: delta for name, delta in deltas.tables.items() if name in self._schema.tables}
-        plans = [(self.table(name), self.table(name).plan(delta)) for name, delta in known.items()]
-        changes = {table.table.name: table.commit(plan) for table, plan in plans}
+        plans: list[tuple[TableCache, Plan]] = []
+        for name, delta in known.items():
+            table = self.table(name)
+            plans.append((table, (yield from table.planning(delta))))
+        changes = {table.name: table.commit(plan) for table, plan in plans}
+        for table, plan in plans:
+            if not plan.snapshots:
+                yield from table.settling()
         return Changes(changes, tuple(name for name in deltas.tables if name not in known))

@@ -7,13 +7,14 @@ are an update; there is no update on the wire (protocol reference, 4.2).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, compress, starmap, zip_longest
+from itertools import chain, compress, repeat, starmap, zip_longest
 from operator import eq, ne
 from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
 from ..errors import DecodeError
+from ..steps import Steps, slices
 from ..wire.rowlist import RowList
 from .keys import Key
 
@@ -98,12 +99,14 @@ class TableChange:
     """
 
     __slots__ = (
+        "_delete_keys",
         "_delete_objects",
         "_deletes",
         "_insert_keys",
         "_inserts",
         "_new",
         "_old",
+        "_old_keys",
         "_old_objects",
         "_source",
         "_update_keys",
@@ -117,8 +120,8 @@ class TableChange:
         version: int,
         *,
         inserts: tuple[Rows, Sequence[Key]] = ((), ()),
-        deletes: tuple[Rows, Sequence[Any]] = ((), ()),
-        old: tuple[Rows, Sequence[Any]] = ((), ()),
+        deletes: tuple[Rows, Sequence[Key]] = ((), ()),
+        old: tuple[Rows, Sequence[Key]] = ((), ()),
         new: tuple[Rows, Sequence[Key]] = ((), ()),
     ) -> None:
         """Note what happened.
@@ -127,17 +130,18 @@ class TableChange:
             source: The table.
             version: The table's version right after the message.
             inserts: Rows that appeared, and their keys.
-            deletes: Rows that left, and the objects that had been made of them, with None for those of which none had;
-                no objects at all where the table had made none.
-            old: Rows that were replaced, and objects as for `deletes`.
+            deletes: Rows that left, and their keys.
+            old: Rows that were replaced, and their keys.
             new: Rows that replaced them, one by one, and their keys. Where both are equal nothing happened.
         """
         self.is_event = False
         self._source = source
         self._version = version
         self._inserts, self._insert_keys = inserts
-        self._deletes, self._delete_objects = deletes
-        self._old, self._old_objects = old
+        self._deletes, self._delete_keys = deletes
+        self._old, self._old_keys = old
+        self._delete_objects: Sequence[Any] = ()
+        self._old_objects: Sequence[Any] = ()
         self._new, self._update_keys = new
 
     @property
@@ -163,6 +167,15 @@ class TableChange:
 
     def __bool__(self) -> bool:
         return bool(self._inserts or self._deletes) or any(map(ne, self._old, self._new))
+
+    def keep_objects(self, memo: dict[Key, Any]) -> Steps[None]:
+        """Take the objects of rows that leave out of those that the table remembers.
+
+        So a callback is given the very object that somebody may hold.
+        """
+        if memo:
+            self._delete_objects = yield from _taken(memo, self._delete_keys)
+            self._old_objects = yield from _taken(memo, self._old_keys)
 
     def decode(self, row: bytes) -> Any:
         """The object for the bytes of one of these rows; raises `DecodeError`."""
@@ -242,6 +255,16 @@ class TableChange:
                 yield pair[0], pair[1]
 
 
+def _taken(memo: dict[Key, Any], keys: Sequence[Key]) -> Steps[Sequence[Any]]:
+    """Objects by key, with None for those that were not there."""
+    objects: list[Any] = []
+    for part in slices(len(keys)):
+        objects += map(memo.pop, keys[part], repeat(None))
+        if part.stop < len(keys):
+            yield
+    return objects
+
+
 def _parts(rows: Rows) -> Iterator[slice]:
     return (slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK))
 
@@ -315,20 +338,14 @@ class Snapshot(TableChange):
     @property
     def inserts(self) -> list[bytes]:
         """Bytes of the rows that appeared; a bag of overlapping queries names each of them once."""
-        self._cut()
-        return list(self._inserts)
+        return list(chain.from_iterable(self._cut()))
 
     def __bool__(self) -> bool:
-        return any(map(len, self._lists)) or bool(self._inserts)
+        return any(map(len, self._lists))
 
     def inserted(self, skip: Skip = None) -> Iterable[Any]:
         """The rows that appeared, as objects."""
-        if self._is_distinct:
-            parts: Iterator[Rows] = (part.rows() for rows in self._lists for part in rows.parts(_CHUNK))
-        else:
-            self._cut()
-            parts = (self._inserts[part] for part in _parts(self._inserts))
-        for rows in parts:
+        for rows in self._cut():
             try:
                 made = self._source.make(rows) if self.is_event else self._source.objects(rows, None, self._version)
             except DecodeError:
@@ -336,10 +353,17 @@ class Snapshot(TableChange):
             else:
                 yield from made
 
-    def _cut(self) -> None:
-        if self._lists:
-            self._inserts = list(dict.fromkeys(chain.from_iterable(map(RowList.rows, self._lists))))
-            self._lists, self._is_distinct = (), False
+    def _cut(self) -> Iterator[Rows]:
+        """The rows, some at a time, each of them once."""
+        parts = (part.rows() for rows in self._lists for part in rows.parts(_CHUNK))
+        if self._is_distinct:
+            yield from parts
+            return
+        seen: set[bytes] = set()
+        for rows in parts:
+            fresh = [row for row in dict.fromkeys(rows) if row not in seen]
+            seen.update(fresh)
+            yield fresh
 
 
 class Changes(Mapping[str, TableChange]):

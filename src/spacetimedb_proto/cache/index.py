@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from ..bsatn.codec import Codec
 from ..schema.model import Table
+from ..steps import Steps, slices
 
 __all__ = ["NAN", "Index", "IndexChanges", "Indexes", "KeyReader", "KeyedRows", "key_reader"]
 
@@ -137,13 +138,29 @@ class Indexes:
             self._built[columns] = index
         return index
 
-    def changes(self, gone: Sequence[bytes], came: Sequence[bytes]) -> IndexChanges:
+    def changes(self, gone: Sequence[bytes], came: Sequence[bytes]) -> Steps[IndexChanges]:
         """What rows that leave and come mean to the indexes that are built.
 
         Raises:
             DecodeError: A row is none of this table.
         """
-        return [(index, index.keyed(gone), index.keyed(came)) for index in self._built.values()]
+        found: list[tuple[Index, KeyedRows, KeyedRows]] = []
+        for index in tuple(self._built.values()):
+            keyed = (yield from _keyed(index, gone)), (yield from _keyed(index, came))
+            found.append((index, *keyed))
+        return found
+
+    def apply(self, changes: IndexChanges) -> Steps[None]:
+        """Carry out changes. An index that was built after they were worked out is forgotten: it is built again."""
+        known = {index.columns for index, _, _ in changes}
+        for columns in [columns for columns in self._built if columns not in known]:
+            del self._built[columns]
+        for index, gone, came in changes:
+            for rows, move in ((gone, index.remove), (came, index.add)):
+                for part in slices(len(rows)):
+                    move(rows[part])
+                    if part.stop < len(rows):
+                        yield
 
     def clear(self) -> None:
         """Forget them: they are built again when they are asked for."""
@@ -151,3 +168,12 @@ class Indexes:
 
     def __bool__(self) -> bool:
         return bool(self._built)
+
+
+def _keyed(index: Index, rows: Sequence[bytes]) -> Steps[KeyedRows]:
+    keyed: list[tuple[Hashable, bytes]] = []
+    for part in slices(len(rows)):
+        keyed.extend(index.keyed(rows[part]))
+        if part.stop < len(rows):
+            yield
+    return keyed

@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import DecodeError
+from ..steps import STEP, Steps, batches
 from ..wire.rowlist import RowList
 from . import owners
 from .keys import Key, Keys
 from .owners import Owner
 
 __all__ = ["Store"]
-
-_PART = 65536  # rows cut at once when a snapshot is taken in: more would only hold more of them in memory twice
 
 
 class Store:
@@ -62,34 +61,45 @@ class Store:
         held = self.held
         return {row: owners.count(held[row]) if row in held else 1 for row in self.rows.values()}
 
-    def unkey(self) -> None:
-        """Tell rows apart by all of their bytes from now on."""
-        if self.keys is not None:
-            self.memo = {self.rows[key]: row for key, row in self.memo.items()}
-            self.rows = {row: row for row in self.rows.values()}
-            self.keys = None
+    def unkey(self) -> Steps[None]:
+        """Tell rows apart by all of their bytes from now on. Until the last step nothing changes."""
+        if self.keys is None:
+            return
+        rows: dict[Key, bytes] = {}
+        for part in batches(self.rows.values()):
+            rows.update(zip(part, part, strict=True))
+            if len(part) == STEP:
+                yield
+        self.memo = {self.rows[key]: row for key, row in self.memo.items()}
+        self.rows = rows
+        self.keys = None
 
     # --- snapshots ----------------------------------------------------------------------------------------------------
 
-    def take_in(self, query_set: int, rows: RowList) -> None:
+    def take_in(self, query_set: int, rows: RowList) -> Steps[None]:
         """Add the rows of a snapshot, whatever else is here."""
         if not self.rows:
             self.base = query_set
-            if self._fill(rows):
+            if (yield from self._fill(rows)):
                 return
-        cut = rows.rows()
-        added = self._deliver(query_set, cut)
-        if added < len(cut):
-            self.unkey()
-            self._deliver(query_set, cut[added:])
+        for part in rows.parts(STEP):
+            cut = part.rows()
+            added = self._deliver(query_set, cut)
+            if added < len(cut):
+                yield from self.unkey()
+                self._deliver(query_set, cut[added:])
+            if len(part) == STEP:
+                yield
 
-    def _fill(self, rows: RowList) -> bool:
+    def _fill(self, rows: RowList) -> Steps[bool]:
         """Take rows in that are alone here and all different, which a count tells; False if they are not."""
         store, keys = self.rows, self.keys
         try:
-            for part in rows.parts(_PART):
+            for part in rows.parts(STEP):
                 cut = part.rows()
                 store.update(zip(cut if keys is None else keys.of_list(part, cut), cut, strict=True))
+                if len(part) == STEP:
+                    yield
         except DecodeError:
             store.clear()
         if len(store) == len(rows):

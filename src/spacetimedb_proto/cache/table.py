@@ -9,17 +9,22 @@ So a message that is refused leaves every table as it was.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, ClassVar, Final
 
 from ..bsatn.codec import Codec
 from ..errors import DecodeError, EncodeError, RemoteProtocolError
 from ..schema.model import Table
+from ..steps import STEP, Steps, batches, finish, slices
 from ..wire.rowlist import RowList
+from .bulk import BulkPlanner
 from .changes import KEPT_OBJECTS, RowUpdated, Snapshot, TableChange
+from .general import GeneralPlanner
 from .index import Indexes, key_reader
 from .keys import Key, primary_keys
-from .planning import Delta, Plan, Planner
+from .planning import Delta, Plan
 from .store import Store
 
 __all__ = ["TableCache"]
@@ -28,6 +33,8 @@ _FEW: Final = 50_000
 """Rows of a snapshot that are cut apart as soon as somebody looks at them at all: it takes some ten milliseconds."""
 
 _CHUNK: Final = 256  # rows decoded at once
+
+_DONE: Final = object()
 
 
 class TableCache:
@@ -50,10 +57,12 @@ class TableCache:
         self._decode = codec.decode_exact
         self._snapshots: list[tuple[int, RowList]] = []
         self._is_distinct = False
+        self._work: Steps[None] | None = None
         self._store = Store(primary_keys(table, codec))
         self._indexes = Indexes(table, codec)
         pair_by = None if table.primary_key is None else key_reader(codec, (table.primary_key,))
-        self._planner = Planner(self, self._store, self._indexes, pair_by)
+        self._bulk = BulkPlanner(self, self._store, self._indexes, pair_by)
+        self._general = GeneralPlanner(self, self._store, self._indexes, pair_by)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -133,9 +142,7 @@ class TableCache:
         Raises:
             EncodeError: The column cannot hold the value.
         """
-        if self._snapshots:
-            self._settle()
-        store = self._store
+        store = self._store if self._work is None else self._settled()
         keys = store.keys
         if keys is None or keys.column != column:
             return next(self.select({column: value}), None)
@@ -186,27 +193,36 @@ class TableCache:
 
     # --- settling -----------------------------------------------------------------------------------------------------
 
+    def settling(self) -> Steps[None]:
+        """Do what has been put off. It may be done in part by one caller, and to its end by another."""
+        work = self._work
+        while work is not None and self._work is work:
+            if next(work, _DONE) is _DONE:
+                self._work = None
+            else:
+                yield
+
     def _settled(self) -> Store:
-        """The rows, after cutting up a snapshot that nobody had looked at yet."""
-        if self._snapshots:
-            self._settle()
+        """The rows, after all that has been put off."""
+        if self._work is not None:
+            finish(self.settling())
         return self._store
 
-    def _settle(self) -> None:
-        snapshots, self._snapshots = self._snapshots, []
-        for query_set, rows in snapshots:
-            self._store.take_in(query_set, rows)
+    def _take_in(self) -> Steps[None]:
+        for query_set, rows in self._snapshots:
+            yield from self._store.take_in(query_set, rows)
+        self._snapshots = []
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
-    def plan(self, delta: Delta) -> Plan:
-        """Check a message's part for this table and work out its net effect. Changes nothing.
+    def planning(self, delta: Delta) -> Steps[Plan]:
+        """Check a message's part for this table and work out its net effect. Changes nothing that readers see.
 
         Raises:
             RemoteProtocolError: A row cannot belong to this table, or one leaves that its query set does not hold.
         """
         for _, rows in (*delta.inserts, *delta.deletes, *((0, rows) for rows in delta.events)):
-            self._check_sizes(rows)
+            yield from self._checking(rows)
         if delta.events and not self.table.is_event and (delta.inserts or delta.deletes):
             raise RemoteProtocolError(f"table {self.table.name}: stored rows and events in one message")
         if self.table.is_event or delta.events:
@@ -218,14 +234,14 @@ class TableCache:
             is_distinct = delta.is_distinct and not self.table.is_view  # what a view's function returns may be a bag
             change = Snapshot(self, version, lists, is_event=False, is_distinct=is_distinct)
             return Plan(change, snapshots=delta.inserts, is_distinct=is_distinct)
-        self._settled()
-        plan = self._plan_bulk(delta) if self.is_lazy else None
-        return plan or self._planner.general(delta, self.version + 1)
+        yield from self.settling()
+        plan = (yield from self._planning_bulk(delta)) if self.is_lazy else None
+        return plan or (yield from self._general.plan(delta, self.version + 1))
 
     def _is_first(self, delta: Delta) -> bool:
-        return not (self._store.rows or self._snapshots or delta.deletes or delta.dropped)
+        return not (self._store.rows or self._work or delta.deletes or delta.dropped)
 
-    def _plan_bulk(self, delta: Delta) -> Plan | None:
+    def _planning_bulk(self, delta: Delta) -> Steps[Plan | None]:
         inserts = [part for part in delta.inserts if len(part[1])]
         deletes = [part for part in delta.deletes if len(part[1])]
         sets = {query_set for query_set, _ in (*inserts, *deletes)}
@@ -233,26 +249,45 @@ class TableCache:
             return None
         coming = inserts[0][1] if inserts else _NO_ROWS
         going = deletes[0][1] if deletes else _NO_ROWS
-        return self._planner.bulk(sets.pop(), coming, going, self.version + 1)
+        return (yield from self._bulk.plan(sets.pop(), coming, going, self.version + 1))
 
     def commit(self, plan: Plan) -> TableChange:
-        """Carry out a plan made from the present state."""
+        """Carry out a plan made from the present state. Readers see it at once, and the steps left are `settling`'s."""
         self.version += 1
         if plan.snapshots:
             self._snapshots, self._is_distinct = list(plan.snapshots), plan.is_distinct
             self._indexes.clear()
-            return plan.change
-        store = self._store
-        for key in plan.removed:
-            del store.rows[key]
-        store.rows.update(zip(plan.keys, plan.rows, strict=True))
-        for row in plan.released:
-            store.held.pop(row, None)
-        store.held.update(plan.held)
-        for index, gone, came in plan.indexes:
-            index.remove(gone)
-            index.add(came)
+            self._work = self._take_in()
+        else:
+            self._work = self._carry_out(plan)
         return plan.change
+
+    def _carry_out(self, plan: Plan) -> Steps[None]:
+        store = self._store
+        yield from plan.change.keep_objects(store.memo)
+        for part in slices(len(plan.removed)):
+            deque(map(store.rows.pop, plan.removed[part]), 0)
+            if part.stop < len(plan.removed):
+                yield
+        for part in slices(len(plan.keys)):
+            store.rows.update(zip(plan.keys[part], plan.rows[part], strict=True))
+            if part.stop < len(plan.keys):
+                yield
+        if store.held or plan.held:
+            yield from self._hold(plan)
+        if self._indexes or plan.indexes:
+            yield from self._indexes.apply(plan.indexes)
+
+    def _hold(self, plan: Plan) -> Steps[None]:
+        held = self._store.held
+        for part in slices(len(plan.released)):
+            deque(map(held.pop, plan.released[part], repeat(None)), 0)
+            if part.stop < len(plan.released):
+                yield
+        for owned in batches(plan.held.items()):
+            held.update(owned)
+            if len(owned) == STEP:
+                yield
 
     def update_row(self, query_set: int, old: bytes, new: bytes) -> TableChange | None:
         """Replace one row under its primary key, which is what most transactions do: plan and commit in one step.
@@ -264,27 +299,30 @@ class TableCache:
         """
         store = self._store
         keys = store.keys
-        if keys is None or self._snapshots or not self.is_lazy:
+        if keys is None or self._work is not None or not self.is_lazy:
             return None
         try:
             key = keys.of(new)
             if store.rows.get(key) != old or old == new or store.held.get(old, store.base) != query_set:
                 return None
-            indexes = self._indexes.changes((old,), (new,)) if self._indexes else ()
+            indexes = finish(self._indexes.changes((old,), (new,))) if self._indexes else ()
         except DecodeError:
             return None
         store.rows[key] = new
         if query_set != store.base:
             del store.held[old]
             store.held[new] = query_set
-        for index, gone, came in indexes:
-            index.remove(gone)
-            index.add(came)
+        if indexes:
+            finish(self._indexes.apply(indexes))
         self.version = version = self.version + 1
         return RowUpdated(self, version, key, (old, store.memo.pop(key, None)), new)
 
-    def _check_sizes(self, rows: RowList) -> None:
+    def _checking(self, rows: RowList) -> Steps[None]:
         fixed, least = self._codec.fixed_size, self._codec.min_size
+        try:
+            yield from rows.checking()
+        except DecodeError as error:
+            raise RemoteProtocolError(f"table {self.table.name}: {error}") from error
         if len(rows) and (rows.shortest < least or (fixed is not None and rows.size != fixed * len(rows))):
             wanted = f"rows of {fixed} bytes" if fixed is not None else f"rows of at least {least} bytes"
             raise RemoteProtocolError(

@@ -5,6 +5,7 @@ What is above this package sees `messages.py` only.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 from typing import Protocol as Interface
@@ -13,9 +14,12 @@ from ..errors import LocalProtocolError
 from ..limits import Limits
 from ..schema.model import Schema
 from . import messages
+from .compression import Sealed, is_long_to_open
+from .payloads import Waiting
+from .runs import Run
 from .v2 import V2, V3
 
-__all__ = ["PROTOCOLS", "Protocol", "messages", "protocol"]
+__all__ = ["PROTOCOLS", "Protocol", "Run", "Sealed", "Waiting", "is_long_to_open", "messages", "protocol"]
 
 PROTOCOLS: Final = (
     "v3.bsatn.spacetimedb",
@@ -49,11 +53,22 @@ class Protocol(Interface):
         """Whether updates do not say which query set a row belongs to; they then name set 0."""
         ...
 
-    def read_server(self, payload: bytes | str) -> Iterator[messages.ServerMessage]:
+    def read_server(self, payload: Waiting) -> Iterator[messages.ServerMessage]:
         """The messages in a server's payload; each is decoded when it is asked for.
 
         Raises:
             RemoteProtocolError: It is none, or it exceeds a limit.
+        """
+        ...
+
+    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[messages.ServerMessage | Run], int]:
+        """Take one payload or several off the front of a queue, and read them as `read_server` does.
+
+        Returns:
+            Their messages, of which those that are alike may come as a `Run`, and the bytes that were taken.
+
+        Raises:
+            RemoteProtocolError: As `read_server`.
         """
         ...
 

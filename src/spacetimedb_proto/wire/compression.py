@@ -14,7 +14,18 @@ from typing import Final
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["GZIP", "NAMES", "THRESHOLD", "available", "compress", "inflate", "seal", "unseal"]
+__all__ = [
+    "GZIP",
+    "NAMES",
+    "THRESHOLD",
+    "Sealed",
+    "available",
+    "compress",
+    "inflate",
+    "is_long_to_open",
+    "seal",
+    "unseal",
+]
 
 NAMES: Final = ("none", "brotli", "gzip")
 """What can be asked for; the position is the tag on the wire."""
@@ -24,6 +35,9 @@ GZIP: Final = 2
 
 THRESHOLD: Final = 1024
 """Bodies up to this many bytes are never compressed (protocol reference, 3.1)."""
+
+LONG: Final = 64 * 1024
+"""Compressed bytes of a payload that may take more than some milliseconds to inflate."""
 
 _SLICE = 64 * 1024  # compressed bytes fed at once
 _PIECE = 1024 * 1024  # inflated bytes taken at once: how far a bomb can get past its limit, within a factor of two
@@ -76,12 +90,50 @@ def seal(body: bytes, compression: str) -> bytes:
     return bytes((NAMES.index(compression),)) + compress(compression, body)
 
 
-def unseal(payload: bytes, limit: int, where: str) -> tuple[bytes, int]:
+def is_long_to_open(payload: bytes) -> bool:
+    """Whether a payload is compressed and so large that an event loop would notice its opening."""
+    return len(payload) > LONG and payload[0] in _STREAMS
+
+
+class Sealed:
+    """A compressed payload that may be opened before it is read, on any thread."""
+
+    __slots__ = ("_limit", "_payload", "_result", "_where")
+
+    def __init__(self, payload: bytes, limit: int, where: str) -> None:
+        self._payload = payload
+        self._limit = limit
+        self._where = where
+        self._result: bytes | RemoteProtocolError | None = None
+
+    def __len__(self) -> int:
+        return len(self._payload)
+
+    def open(self) -> None:
+        """Inflate it, or find out why that cannot be done. Doing it twice is a waste, but no harm."""
+        if self._result is None:
+            try:
+                self._result = inflate(self._payload[0], memoryview(self._payload)[1:], self._limit, self._where)
+            except RemoteProtocolError as error:
+                self._result = error
+
+    def body(self) -> bytes:
+        """What was in it; raises `RemoteProtocolError` as `unseal`."""
+        self.open()
+        if isinstance(self._result, bytes):
+            return self._result
+        assert self._result is not None
+        raise self._result
+
+
+def unseal(payload: bytes | Sealed, limit: int, where: str) -> tuple[bytes, int]:
     """Take a body out of the envelope: the bytes that hold it and where it begins, so that plain ones are not copied.
 
     Raises:
         RemoteProtocolError: There is no tag or an unknown one, or the body cannot be inflated within `limit`.
     """
+    if isinstance(payload, Sealed):
+        return payload.body(), 0
     if not payload:
         raise RemoteProtocolError(f"{where}: expected a compression tag, got an empty payload")
     tag = payload[0]

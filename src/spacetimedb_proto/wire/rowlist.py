@@ -13,6 +13,7 @@ from operator import sub
 from typing import Any
 
 from ..errors import DecodeError
+from ..steps import STEP, Steps, finish, slices
 
 __all__ = ["RowList"]
 
@@ -29,27 +30,28 @@ def _cutter(format_: str, count: int) -> Callable[[bytes, int], tuple[Any, ...]]
 class RowList:
     """Rows of one table, in the order the server sent them, as bytes.
 
+    Offsets of a long list are checked when they are first needed, or before that in steps: see `checking`.
+
     Attributes:
         size: Bytes of all rows together.
         row_size: Bytes of each row, or 0 when `offsets` says where each begins.
-        offsets: Start of each row when `row_size` is 0.
-        shortest: Bytes of the shortest row; of an empty list 0.
+        offsets: Start of each row when `row_size` is 0, counted from the start of the list that was sent.
     """
 
-    __slots__ = ("_source", "_start", "offsets", "row_size", "shortest", "size")
+    __slots__ = ("_shortest", "_source", "_start", "offsets", "row_size", "size")
 
     def __init__(self, data: bytes, *, row_size: int = 0, offsets: Sequence[int] = ()) -> None:
-        if row_size:
-            if len(data) % row_size:
-                raise DecodeError(f"data: expected rows of {row_size} bytes, got {len(data)} bytes")
-            self.shortest = row_size if data else 0
-        else:
-            self.shortest = _check_offsets(offsets, len(data))
+        if row_size and len(data) % row_size:
+            raise DecodeError(f"data: expected rows of {row_size} bytes, got {len(data)} bytes")
         self._source = data
         self._start = 0
         self.size = len(data)
         self.row_size = row_size
         self.offsets = offsets
+        self._shortest: int | None = row_size
+        if not row_size:
+            self._shortest = None
+            finish(self.checking())
 
     @classmethod
     def within(
@@ -61,17 +63,22 @@ class RowList:
         the message that brought it. A smaller one is, or else it would keep the whole payload alive.
 
         Raises:
-            DecodeError: The offsets do not cut it into rows.
+            DecodeError: The offsets do not cut it into rows. Of a long list that comes out later.
         """
         self = _new(cls)
         self.size = size = stop - start
-        self.shortest = (row_size if size else 0) if row_size else _check_offsets(offsets, size)
         if size * 2 < len(payload):
             self._source, self._start = payload[start:stop], 0
         else:
             self._source, self._start = payload, start
         self.row_size = row_size
         self.offsets = offsets
+        if row_size:
+            self._shortest = row_size
+        else:
+            self._shortest = None
+            if len(offsets) <= STEP:
+                finish(self.checking())
         return self
 
     @classmethod
@@ -107,14 +114,61 @@ class RowList:
     def __repr__(self) -> str:
         return f"<RowList of {len(self)} rows, {self.size} bytes>"
 
+    @property
+    def shortest(self) -> int:
+        """Bytes of the shortest row; of an empty list 0.
+
+        Raises:
+            DecodeError: The offsets do not cut the list into rows.
+        """
+        if self._shortest is None:
+            finish(self.checking())
+        assert self._shortest is not None
+        return self._shortest if self.size else 0
+
+    def checking(self) -> Steps[None]:
+        """Find the shortest row, and whether the offsets cut the list into rows at all.
+
+        Raises:
+            DecodeError: They do not.
+        """
+        if self._shortest is not None:
+            return
+        offsets, size = self.offsets, self.size
+        if not len(offsets):
+            if size:
+                raise DecodeError(f"data: expected nothing in a list without rows, got {size} bytes")
+            self._shortest = 0
+            return
+        shortest = size - offsets[-1]
+        for part in slices(len(offsets) - 1):
+            starts = offsets[part.start : part.stop + 1]
+            shortest = min(shortest, *map(sub, starts[1:], starts))
+            yield
+        if offsets[0] or shortest < 0:
+            raise DecodeError(f"offsets: expected them to rise from 0 to at most {size}, got others")
+        self._shortest = shortest
+
     def rows(self) -> list[bytes]:
-        """Cut the list into its rows."""
-        if not self.row_size:
-            data = self.data
-            return [data[a:b] for a, b in pairwise(chain(self.offsets, (len(data),)))]
-        if self.size == self.row_size:  # most transactions change one row
-            return [self.data]
-        return self.column(f"{self.row_size}s")
+        """Cut the list into its rows.
+
+        Raises:
+            DecodeError: The offsets do not.
+        """
+        if self.row_size:
+            if self.size == self.row_size:  # most transactions change one row
+                return [self.data]
+            return self.column(f"{self.row_size}s")
+        if self._shortest is None:
+            finish(self.checking())
+        offsets = self.offsets
+        if not len(offsets):
+            return []
+        data, first = self.data, offsets[0]
+        bounds: Iterator[int] = chain(offsets, (first + self.size,))
+        if first:
+            bounds = map(first.__rsub__, bounds)
+        return [data[a:b] for a, b in pairwise(bounds)]
 
     def column(self, format_: str) -> list[Any]:
         """What one format of `struct` takes out of each row, where all rows have one size: one value per row.
@@ -134,30 +188,32 @@ class RowList:
         return taken
 
     def parts(self, count: int) -> Iterator[RowList]:
-        """The same rows as several lists of at most `count`, where all rows have one size; else as this one list."""
-        step = self.row_size * count
-        if not step or self.size <= step:
+        """The same rows as several lists of at most `count`.
+
+        Raises:
+            DecodeError: The offsets do not cut the list into rows.
+        """
+        if len(self) <= count:
             yield self
-            return
-        stop = self._start + self.size
-        for position in range(self._start, stop, step):
-            yield RowList.within(self._source, position, min(position + step, stop), row_size=self.row_size)
+        elif self.row_size:
+            step, stop = self.row_size * count, self._start + self.size
+            for position in range(self._start, stop, step):
+                yield self._part(position, min(position + step, stop), ())
+        else:
+            shift = self._start - self.offsets[0]
+            for position in range(0, len(self), count):
+                offsets = self.offsets[position : position + count + 1]
+                stop = shift + offsets[count] if len(offsets) > count else self._start + self.size
+                yield self._part(shift + offsets[0], stop, offsets[:count])
 
-    def blocks(self) -> Iterator[bytes]:
-        """The bytes of a few hundred rows at a time, where all rows have one size."""
-        source, step = self._source, self.row_size * _CHUNK
-        stop = self._start + self.size
-        for position in range(self._start, stop, step):
-            yield source[position : min(position + step, stop)]
+    def _part(self, start: int, stop: int, offsets: Sequence[int]) -> RowList:
+        return self._made(self._source, start, stop, self.row_size, offsets, self.shortest)
 
-
-def _check_offsets(offsets: Sequence[int], size: int) -> int:
-    """Length of the shortest row, if the offsets cut `size` bytes into rows."""
-    if not offsets:
-        if size:
-            raise DecodeError(f"data: expected nothing in a list without rows, got {size} bytes")
-        return 0
-    shortest: int = min(map(sub, chain(offsets[1:], (size,)), offsets))
-    if offsets[0] or shortest < 0:
-        raise DecodeError(f"offsets: expected them to rise from 0 to at most {size}, got others")
-    return shortest
+    @classmethod
+    def _made(
+        cls, source: bytes, start: int, stop: int, row_size: int, offsets: Sequence[int], shortest: int
+    ) -> RowList:
+        self = _new(cls)
+        self._source, self._start, self.size = source, start, stop - start
+        self.row_size, self.offsets, self._shortest = row_size, offsets, shortest
+        return self

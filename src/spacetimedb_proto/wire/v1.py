@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -22,7 +23,7 @@ from . import messages as m
 from . import v1_messages as v1
 from .compression import NAMES, inflate, seal, unseal
 from .declare import Append, Custom
-from .payloads import expect_binary, expect_text
+from .payloads import Waiting, expect_binary, expect_text
 from .rowlist import RowList
 from .rows import RowReader, write_row_list
 from .v1_translation import Translation
@@ -49,12 +50,17 @@ class _V1:
         self._server: Codec = types.codec(v1.SERVER_MESSAGE)
         self._translation = Translation(schema, self._in_rows, self._out_rows)
 
-    def read_server(self, payload: bytes | str) -> Iterator[m.ServerMessage]:
+    def read_server(self, payload: Waiting) -> Iterator[m.ServerMessage]:
         """The server's message."""
         try:
             yield self._translation.up_server(self.decode_server(payload))
         except DecodeError as error:
             raise RemoteProtocolError(f"{self.name}: {error}") from error
+
+    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[m.ServerMessage], int]:
+        """The server's message in the next payload."""
+        payload = waiting.popleft()
+        return self.read_server(payload), len(payload)
 
     def read_client(self, payload: bytes | str) -> Iterator[m.ClientMessage]:
         """A client's message."""
@@ -82,7 +88,7 @@ class _V1:
 
     # --- v1's own messages --------------------------------------------------------------------------------------------
 
-    def decode_server(self, payload: bytes | str) -> v1.ServerMessage:
+    def decode_server(self, payload: Waiting) -> v1.ServerMessage:
         """A server's payload as v1 has it; raises `DecodeError` or `RemoteProtocolError`."""
         self._rows.start()
         message: v1.ServerMessage = self._parse(payload, self._server, is_server=True)
@@ -103,7 +109,7 @@ class _V1:
 
     # --- what the formats do differently ------------------------------------------------------------------------------
 
-    def _parse(self, payload: bytes | str, codec: Codec, *, is_server: bool) -> Any:
+    def _parse(self, payload: Waiting, codec: Codec, *, is_server: bool) -> Any:
         raise NotImplementedError
 
     def _format(self, message: Any, codec: Codec) -> bytes | str:
@@ -186,7 +192,7 @@ class V1Bsatn(_V1):
     name = "v1.bsatn.spacetimedb"
     text = False
 
-    def _parse(self, payload: bytes | str, codec: Codec, *, is_server: bool) -> Any:
+    def _parse(self, payload: Waiting, codec: Codec, *, is_server: bool) -> Any:
         data = expect_binary(payload, self._limits, self.name)
         limit = self._limits.decompressed_size
         body, start = unseal(data, limit, self.name) if is_server else (data, 0)
@@ -217,7 +223,7 @@ class V1Json(_V1):
     name = "v1.json.spacetimedb"
     text = True
 
-    def _parse(self, payload: bytes | str, codec: Codec, *, is_server: bool) -> Any:  # noqa: ARG002 - no envelope here
+    def _parse(self, payload: Waiting, codec: Codec, *, is_server: bool) -> Any:  # noqa: ARG002 - no envelope here
         return codec.from_json(_load(expect_text(payload, self._limits, self.name), "message"))
 
     def _format(self, message: Any, codec: Codec) -> bytes | str:

@@ -7,6 +7,7 @@ around it is small and fixed, and is read here by hand, since a session reads on
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -15,8 +16,9 @@ from ..errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from ..limits import Limits
 from . import messages as m
 from .compression import seal, unseal
-from .payloads import expect_binary
+from .payloads import Waiting, expect_binary
 from .rows import RowReader, write_query_rows, write_query_sets
+from .runs import Run, Templates
 
 __all__ = ["V2", "V3"]
 
@@ -295,11 +297,27 @@ class V2:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._rows = RowReader(limits.rows_per_message)
+        self._templates = Templates()
 
-    def read_server(self, payload: bytes | str) -> Iterator[m.ServerMessage]:
+    def read_server(self, payload: Waiting) -> Iterator[m.ServerMessage]:
         """The server's messages, one at a time."""
         body, start = unseal(expect_binary(payload, self._limits, self.name), self._limits.decompressed_size, self.name)
         return self._read(body, start, SERVER_READERS)
+
+    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[m.ServerMessage | Run], int]:
+        """The server's messages in the next payload, and in those after it that are like it."""
+        payload = expect_binary(waiting.popleft(), self._limits, self.name)
+        run = self._templates.alone(payload, waiting) if isinstance(payload, bytes) else None
+        if run is not None:
+            return iter((run[0],)), run[1]
+        body, start = unseal(payload, self._limits.decompressed_size, self.name)
+        return self._learn(body, start), len(payload)
+
+    def _learn(self, body: bytes, start: int) -> Iterator[m.ServerMessage | Run]:
+        for message in self._read(body, start, SERVER_READERS):
+            if type(message) is m.TransactionUpdate:
+                self._templates.learn(message)
+            yield message
 
     def read_client(self, payload: bytes | str) -> Iterator[m.ClientMessage]:
         """A client's messages, one at a time."""
@@ -371,3 +389,24 @@ class V3(V2):
 
     name = "v3.bsatn.spacetimedb"
     batches = True
+
+    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[m.ServerMessage | Run], int]:
+        """The server's messages in the next payload, those that are alike together."""
+        payload = expect_binary(waiting.popleft(), self._limits, self.name)
+        body, start = unseal(payload, self._limits.decompressed_size, self.name)
+        return self._learn(body, start), len(payload)
+
+    def _learn(self, body: bytes, start: int) -> Iterator[m.ServerMessage | Run]:
+        reader = _Reader(body, start, self._rows)
+        while True:
+            run = self._templates.together(body, reader.at)
+            if run is not None:
+                reader.at = run[1]
+                yield run[0]
+            else:
+                message = self._message(reader, SERVER_READERS)
+                if type(message) is m.TransactionUpdate:
+                    self._templates.learn(message)
+                yield message
+            if reader.at == len(body):
+                return

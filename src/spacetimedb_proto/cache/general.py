@@ -1,0 +1,255 @@
+"""Plans for any message, made row by row: who holds each row that is mentioned, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from ..errors import DecodeError, RemoteProtocolError
+from ..steps import STEP, Steps, batches, slices
+from ..wire.rowlist import RowList
+from . import owners
+from .changes import KEPT_OBJECTS, RowSource, TableChange
+from .index import NAN, Indexes
+from .keys import Key
+from .owners import Owner
+from .planning import Delta, KeyedRows, Plan, picked, remove_all, set_of
+from .store import Store
+
+__all__ = ["GeneralPlanner"]
+
+
+class GeneralPlanner:
+    """Makes the plans for one table.
+
+    Args:
+        source: The table.
+        store: Its rows.
+        indexes: Its indexes.
+        pair_by: Makes the value of a row's primary key; None where the table has none.
+    """
+
+    def __init__(
+        self, source: RowSource, store: Store, indexes: Indexes, pair_by: Callable[[bytes], Any] | None
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._indexes = indexes
+        self._pair_by = pair_by
+
+    def plan(self, delta: Delta, version: int) -> Steps[Plan]:
+        """Plan for anything.
+
+        Raises:
+            RemoteProtocolError: A row leaves that its query set does not hold, or one cannot belong to this table.
+        """
+        store = self._store
+        if not store.rows and delta.inserts:
+            store.base = delta.inserts[0][0]
+        try:
+            staging = yield from self._stage(delta)
+            outcome = _Outcome(store.base)
+            for batch in batches(staging.after.items()):
+                outcome.add(batch, staging.before)
+                if len(batch) == STEP:
+                    yield
+            inserts, deletes = outcome.inserts, outcome.deletes
+            if (yield from self._clashes(inserts, deletes)):
+                yield from store.unkey()
+            new_keys = yield from self._keys(inserts)
+            old_keys = yield from self._keys(deletes)
+            removed = yield from set_of(old_keys)
+            yield from remove_all(removed, new_keys)
+            return Plan(
+                (yield from self._change((inserts, new_keys), (deletes, old_keys), version)),
+                removed=list(removed),
+                keys=new_keys,
+                rows=inserts,
+                released=outcome.released,
+                held=outcome.held,
+                indexes=(yield from self._indexes.changes(deletes, inserts)),
+            )
+        except DecodeError as error:
+            raise RemoteProtocolError(f"table {self._source.name}: {error}") from error
+
+    def _stage(self, delta: Delta) -> Steps[_Staging]:
+        """Who holds the rows that a message mentions: all inserts come first, then all deletes."""
+        staging = _Staging(self._store)
+        for query_set, rows in delta.inserts:
+            for part in rows.parts(STEP):
+                staging.add(query_set, part)
+                if len(part) == STEP:
+                    yield
+        yield from self._give_back(staging, delta)
+        for query_set in delta.dropped:
+            for batch in batches(chain(self._store.rows.values(), list(staging.after))):
+                staging.drop(query_set, batch)
+                if len(batch) == STEP:
+                    yield
+        return staging
+
+    def _give_back(self, staging: _Staging, delta: Delta) -> Steps[None]:
+        for query_set, rows in delta.deletes:
+            for part in rows.parts(STEP):
+                try:
+                    staging.remove(query_set, part)
+                except KeyError:
+                    raise RemoteProtocolError(
+                        f"table {self._source.name}: query set {query_set} deletes a row that it does not hold"
+                    ) from None
+                if len(part) == STEP:
+                    yield
+
+    def _keys(self, rows: Sequence[bytes]) -> Steps[list[Key]]:
+        keys: list[Key] = []
+        for part in slices(len(rows)):
+            keys += map(self._store.key, rows[part])
+            if part.stop < len(rows):
+                yield
+        return keys
+
+    def _clashes(self, inserts: list[bytes], deletes: list[bytes]) -> Steps[bool]:
+        """Whether two different rows would have one key."""
+        store = self._store
+        if store.keys is None:
+            return False
+        keys = yield from self._keys(inserts)
+        coming = yield from set_of(keys)
+        if len(coming) != len(keys):
+            return True
+        yield from remove_all(coming, (yield from self._keys(deletes)))
+        for batch in batches(coming):
+            if not store.rows.keys().isdisjoint(batch):
+                return True
+            if len(batch) == STEP:
+                yield
+        return False
+
+    def _change(
+        self, came: tuple[list[bytes], list[Key]], gone: tuple[list[bytes], list[Key]], version: int
+    ) -> Steps[TableChange]:
+        if len(came[0]) + len(gone[0]) > KEPT_OBJECTS:
+            version = -1
+        if self._pair_by is None or not came[0] or not gone[0]:
+            return TableChange(self._source, version, inserts=came, deletes=gone)
+        pairs = _Pairs(self._pair_by)
+        for batch in batches(zip(*gone, strict=True)):
+            pairs.go(batch)
+            if len(batch) == STEP:
+                yield
+        for batch in batches(zip(*came, strict=True)):
+            pairs.come(batch)
+            if len(batch) == STEP:
+                yield
+        left = yield from picked(*gone, (row not in pairs.replaced for row in gone[0]))
+        return TableChange(
+            self._source,
+            version,
+            inserts=(pairs.fresh.rows, pairs.fresh.keys),
+            deletes=(left.rows, left.keys),
+            old=(pairs.old.rows, pairs.old.keys),
+            new=(pairs.new.rows, pairs.new.keys),
+        )
+
+
+class _Outcome:
+    """What staging comes to.
+
+    Attributes:
+        inserts: Rows that nobody held before.
+        deletes: Rows that nobody holds any more.
+        released: Rows about whose owner nothing is to be remembered any more.
+        held: Owners to remember.
+    """
+
+    def __init__(self, base: int) -> None:
+        self._base = base
+        self.inserts: list[bytes] = []
+        self.deletes: list[bytes] = []
+        self.released: list[bytes] = []
+        self.held: dict[bytes, Owner] = {}
+
+    def add(self, after: Iterable[tuple[bytes, Owner | None]], before: Mapping[bytes, Owner | None]) -> None:
+        """Add rows with those who will hold them."""
+        for row, owner in after:
+            if owner is None:
+                if before[row] is not None:
+                    self.deletes.append(row)
+            elif before[row] is None:
+                self.inserts.append(row)
+            if owner is None or owner == self._base:
+                self.released.append(row)
+            else:
+                self.held[row] = owner
+
+
+class _Pairs:
+    """Turns a delete and an insert of one primary key into an update, in the order of the inserts.
+
+    Attributes:
+        fresh: Inserts that replace nothing.
+        old: Rows that are replaced.
+        new: The rows that replace them, one by one.
+        replaced: The rows of `old`.
+    """
+
+    def __init__(self, key_of: Callable[[bytes], Any]) -> None:
+        self._key_of = key_of
+        self._going: dict[Any, tuple[bytes, Key]] = {}
+        self.fresh, self.old, self.new = KeyedRows(), KeyedRows(), KeyedRows()
+        self.replaced: set[bytes] = set()
+
+    def go(self, deletes: Iterable[tuple[bytes, Key]]) -> None:
+        """Note rows that leave. NaN equals nothing, so a row with such a key is never replaced."""
+        for row, key in deletes:
+            value = self._key_of(row)
+            if value is not NAN:
+                self._going[value] = row, key
+
+    def come(self, inserts: Iterable[tuple[bytes, Key]]) -> None:
+        """Note rows that come, after all that leave."""
+        for row, key in inserts:
+            old = self._going.pop(self._key_of(row), None)
+            if old is None:
+                self.fresh.add(key, row)
+            else:
+                self.old.add(old[1], old[0])
+                self.new.add(key, row)
+                self.replaced.add(old[0])
+
+
+class _Staging:
+    """Who holds each row that a message mentions, before and after it.
+
+    Attributes:
+        before: Owners as the store has them.
+        after: Owners as they will be.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.before: dict[bytes, Owner | None] = {}
+        self.after: dict[bytes, Owner | None] = {}
+
+    def _owner(self, row: bytes) -> Owner | None:
+        if row not in self.after:
+            self.before[row] = self.after[row] = self._store.owner(row)
+        return self.after[row]
+
+    def add(self, query_set: int, rows: RowList) -> None:
+        """One delivery more of each row."""
+        for row in rows.rows():
+            self.after[row] = owners.add(self._owner(row), query_set)
+
+    def remove(self, query_set: int, rows: RowList) -> None:
+        """One delivery less of each row; raises `KeyError` if the query set holds one of them no more."""
+        for row in rows.rows():
+            self.after[row] = owners.remove(self._owner(row), query_set)
+
+    def drop(self, query_set: int, rows: Iterable[bytes]) -> None:
+        """Of these rows, the query set holds none any more."""
+        for row in rows:
+            owner = self._owner(row)
+            if owner is not None:
+                self.after[row] = owners.drop(owner, query_set)
