@@ -90,6 +90,11 @@ class ClientSession:
         """The token to come back with; None before `Connected`."""
         return self._received.token
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that were received and that `next_event()` has not begun to read."""
+        return self._inbox_bytes
+
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def subscribe(self, queries: str | Sequence[str]) -> int:
@@ -227,6 +232,12 @@ class ClientSession:
         """
         if self._dead is None:
             try:
+                for came, left in self._rows:
+                    updated = self._replace(came, left)
+                    if updated is not None:
+                        return updated
+                    self._begin(self._template.message((came, left)))
+                    break
                 event = self._advance()
                 if event is not None:
                     return event
@@ -251,11 +262,7 @@ class ClientSession:
                 self._end_everything()
 
     def _advance(self) -> Event | Working | None:
-        for came, left in self._rows:
-            event = self._replace(came, left)
-            if event is not None:
-                return event
-            self._begin(self._template.message((came, left)))
+        """Advance by a step, or by a message if that is short; None if there is nothing to do."""
         while True:
             if self._applying is not None:
                 return self._apply_on(self._applying)
@@ -263,7 +270,7 @@ class ClientSession:
                 if isinstance(item, Run):
                     self._template, self._rows = item.template, item.rows
                     self._replace = self._received.replacing(item.template)
-                    return self._advance()
+                    return WORKING
                 self._begin(item)
                 break
             else:

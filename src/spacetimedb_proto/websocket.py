@@ -26,7 +26,7 @@ from .connection import (
     Timeouts,
 )
 from .errors import ConnectError, ConnectionLost, ConnectionRefused, LocalProtocolError, RemoteProtocolError
-from .events import NEED_DATA, Disconnected, Event, NeedData
+from .events import NEED_DATA, Disconnected, Event, NeedData, Working
 from .handshake import (
     ClientHandshake,
     accept_headers,
@@ -55,6 +55,9 @@ __all__ = [
 
 PROTOCOL_ERROR: Final = 1002
 INTERNAL_ERROR: Final = 1011
+
+FULL: Final = 16
+"""Receiving should pause when one part in so many of what may be queued is: 64 MiB, unless the limits say otherwise."""
 
 SERVER_FRAGMENT: Final = 4096
 """Bytes per frame, as the real server sends (protocol reference, 1.7)."""
@@ -135,23 +138,32 @@ class ClientConnection(FramedConnection):
             What happened, or `NEED_DATA`. What was received before the end comes first, then `CallFailed` for each call
             under way, and `Disconnected` last.
         """
-        event = self._session_event()
-        if event is not NEED_DATA or self._state is not ConnectionState.CLOSED or self._is_ending_told:
-            return event
-        self._is_ending_told = True
-        if self._session is None:
-            return self._ending
-        self._session.connection_lost(self._ending.error, self._ending.code, self._ending.reason)
-        return self._session.next_event()
+        while isinstance(event := self.advance(), Working):
+            pass
+        return event
 
-    def _session_event(self) -> Event | NeedData:
-        if self._session is None:
+    def advance(self) -> Event | NeedData | Working:
+        """As `next_event`, but do no more than some milliseconds' work; `Working` says that there is more to do."""
+        session = self._session
+        if session is not None:
+            try:
+                event = session.advance()
+                if event is not NEED_DATA:
+                    return event
+            except RemoteProtocolError as error:
+                self._fail(error, PROTOCOL_ERROR)
+        if self._state is not ConnectionState.CLOSED or self._is_ending_told:
             return NEED_DATA
-        try:
-            return self._session.next_event()
-        except RemoteProtocolError as error:
-            self._fail(error, PROTOCOL_ERROR)
-            return NEED_DATA
+        self._is_ending_told = True
+        if session is None:
+            return self._ending
+        session.connection_lost(self._ending.error, self._ending.code, self._ending.reason)
+        return session.next_event()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for `next_event()` that no more should be received for a while."""
+        return self._session is not None and self._session.backlog > self._limits.queued_bytes // FULL
 
     def _read_handshake(self, data: bytes) -> bytes:
         self._handshake.receive_data(data)
@@ -226,6 +238,12 @@ class ServerConnection(FramedConnection):
             return message
         self._is_ending_told = True
         return self._ending
+
+    advance = next_event
+    """A client's messages are small: none takes more than one step."""
+
+    is_behind: Final = False
+    """Clients are not held back."""
 
     def accept(self, session: ServerSession, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer an upgrade request with 101 and carry `session` from here on, under its protocol's name.

@@ -276,12 +276,12 @@ class Connection:
             raise
 
     def _on_event(self, event: Event) -> bool:
-        if self._engine is not None:
-            return self._engine.handle(event)
+        """Wait for the server's greeting; everything after it is the engine's."""
         if isinstance(event, Connected):
             pump = self._pump
             assert pump is not None
             self._engine = Engine(self._connection.session, _Host(pump.wake))
+            pump.on_event = self._engine.handle
             return self._opened.resolve(self)
         if isinstance(event, Disconnected):
             return self._opened.fail(event.error or ConnectError("the connection was closed before it opened"))

@@ -13,16 +13,17 @@ import math
 import ssl as tls
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 from anyio.abc import ByteStream
 
 from spacetimedb_proto.errors import ConnectError
-from spacetimedb_proto.events import NEED_DATA, Disconnected, NeedData
+from spacetimedb_proto.events import NEED_DATA, Disconnected, NeedData, Working
 from spacetimedb_proto.http import HttpExchange, HttpResponse
 from spacetimedb_proto.uri import Endpoint
 
@@ -174,6 +175,15 @@ class Driven(Protocol[E_co]):
         """Advance by one event; the last one is `Disconnected`."""
         ...
 
+    def advance(self) -> E_co | Disconnected | NeedData | Working:
+        """The same, in steps of some milliseconds: `Working` says that there is more to do."""
+        ...
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be handed out that reading should pause."""
+        ...
+
     def next_deadline(self) -> float | None:
         """When to call `handle_timeout`, on the loop's clock."""
         ...
@@ -188,12 +198,19 @@ class Driven(Protocol[E_co]):
 class Pump(Generic[E]):
     """Moves bytes between a connection and a stream, and events to `on_event`, until `Disconnected`.
 
+    A turn of handing out lasts some milliseconds; between turns other tasks run, bytes are received and pings are
+    answered, however long a message or what `on_event` does with it takes as a whole.
+
     Args:
         connection: Its clock must be the loop's: make it with `now=anyio.current_time()`.
         stream: Belongs to the pump from here on, which closes it.
-        on_event: Called with each event, in order, one at a time. When it returns True, tasks that it woke up run
-            before the next message is applied, so they find the cache as this event left it.
+        on_event: Called with each event, in order, one at a time. Steps that it returns are taken before the next
+            event. When it returns True, or its steps do, tasks that it woke up run before the next message is applied,
+            so they find the cache as this event left it.
         clock: Seconds, of whatever clock; tells for how long other tasks have waited for their turn.
+
+    Attributes:
+        on_event: As given. It may be replaced while an event is handled that asks for a pause.
     """
 
     def __init__(
@@ -205,12 +222,16 @@ class Pump(Generic[E]):
     ) -> None:
         self._connection = connection
         self._stream = stream
-        self._on_event = on_event
+        self.on_event = on_event
         self._clock = clock
         self._fault: BaseException | None = None
-        self._is_handing_out = False
+        self._is_late = False
+        self._steps: object = None
+        self._job: Callable[[], object] | None = None
         self._may_write = True
         self._armed = math.inf
+        self._late = anyio.Event()
+        self._caught_up = anyio.Event()
         self._output = anyio.Event()
         self._earlier = anyio.Event()
         self._ended = anyio.Event()
@@ -226,7 +247,7 @@ class Pump(Generic[E]):
         """
         try:
             async with anyio.create_task_group() as group:
-                for duty in (self._read, self._write, self._keep_time):
+                for duty in (self._read, self._write, self._keep_time, self._catch_up):
                     group.start_soon(duty)
                 await self._ended.wait()
                 with anyio.move_on_after(FLUSH_TIME):
@@ -254,8 +275,10 @@ class Pump(Generic[E]):
                 is_open = self._end_input("")
             except Exception as error:
                 is_open = self._end_input(_told(error))
-            await self._hand_out()
+            self._hand_out()
             self.wake()
+            while self._is_late and self._connection.is_behind:
+                await self._caught_up.wait()
 
     async def _write(self) -> None:
         while self._may_write:
@@ -279,7 +302,7 @@ class Pump(Generic[E]):
             with anyio.move_on_after(DRAIN_TIME):
                 await self._ended.wait()
             self._end_input(_told(error))
-            await self._hand_out()
+            self._hand_out()
         return True
 
     async def _keep_time(self) -> None:
@@ -291,19 +314,31 @@ class Pump(Generic[E]):
                 await self._earlier.wait()
             if deadline is not None and anyio.current_time() >= deadline:
                 self._connection.handle_timeout(anyio.current_time())
-                await self._hand_out()
+                self._hand_out()
                 self._output.set()
 
-    async def _hand_out(self) -> None:
-        if self._is_handing_out:
-            return  # another duty is at it, and does not stop before all is handed out
-        self._is_handing_out = True
-        try:
-            while self._take_turn():
+    def _hand_out(self) -> None:
+        """Hand out what there is; what takes longer than a turn is left to `_catch_up`."""
+        if not self._is_late and self._take_turn():
+            self._is_late = True
+            self._late.set()
+
+    async def _catch_up(self) -> None:
+        while True:
+            await self._late.wait()
+            self._late = anyio.Event()
+            is_more = True
+            while is_more:
                 self.wake()
                 await _let_others_run()
-        finally:
-            self._is_handing_out = False
+                if self._job is not None:
+                    job, self._job = self._job, None
+                    await anyio.to_thread.run_sync(job, abandon_on_cancel=True)
+                is_more = self._take_turn()
+            self._is_late = False
+            self.wake()
+            caught_up, self._caught_up = self._caught_up, anyio.Event()
+            caught_up.set()
 
     def _take_turn(self) -> bool:
         """Hand out events until one asks for a pause, or others have waited for long enough.
@@ -311,23 +346,56 @@ class Pump(Generic[E]):
         Returns whether there may be more. Local names and one look at the clock for several events, because there may
         be hundreds of thousands of them in a second.
         """
-        next_event, on_event, clock = self._connection.next_event, self._on_event, self._clock
-        end, count, last = clock() + TURN_TIME, 0, None
-        while (event := next_event()) is not NEED_DATA:
+        end, count, event = self._clock() + TURN_TIME, 0, None
+        if self._steps is not None and not self._take_steps(self._steps, end):
+            return True
+        advance, on_event, clock = self._connection.advance, self.on_event, self._clock
+        while (next_event := advance()) is not NEED_DATA:
             count += 1
-            last = event
-            try:
-                if on_event(event) is True:
+            if isinstance(next_event, Working):
+                self._job = next_event.job
+                if self._job is not None or clock() >= end:
                     break
-            except BaseException as error:  # kept for the end: an exit request must not skip the goodbye either
-                self._fault = self._fault or error
-                self._connection.close()
+                continue
+            event = next_event
+            try:
+                outcome = on_event(event)
+            except BaseException as error:
+                outcome = self._fail(error)
+            if outcome and (outcome is True or not self._take_steps(outcome, end)):
+                break
             if count % EVENTS_PER_LOOK == 0 and (count == FAIR_SHARE or clock() >= end):
                 break
-        if isinstance(last, Disconnected):
+        if isinstance(event, Disconnected):
             self._ended.set()
             self._output.set()
-        return event is not NEED_DATA
+        return next_event is not NEED_DATA
+
+    def _take_steps(self, steps: object, end: float) -> bool:
+        """Take the steps that handling an event needs, for as long as the turn lasts.
+
+        Returns whether the next event may follow in this turn.
+        """
+        if not isinstance(steps, Generator):
+            return True
+        self._steps = steps
+        try:
+            while True:
+                next(steps)
+                if self._clock() >= end:
+                    return False
+        except StopIteration as stop:
+            self._steps = None
+            return stop.value is not True
+        except BaseException as error:
+            self._steps = None
+            return not self._fail(error)
+
+    def _fail(self, error: BaseException) -> bool:
+        """Keep an error for the end, after a goodbye, which an exit request must not skip either."""
+        self._fault = self._fault or error
+        self._connection.close()
+        return False
 
     def _end_input(self, reason: str) -> bool:
         """Say that no more bytes will come; returns that reading is over."""

@@ -53,13 +53,13 @@ class TestListeners:
         log = []
         first = listeners.add(lambda: log.append(1))
         second = listeners.add(lambda: log.append(2))
-        now = listeners.now()
+        now = listeners.callbacks
         first.remove()
         first.remove()
-        for listener in now:
-            listener()
+        for callback in now:
+            callback()
         assert log == [1, 2], "what was noted before a change is not touched by it"
-        assert listeners.now() == (second,)
+        assert listeners.callbacks == (second.callback,)
         second.remove()
         assert not listeners
 

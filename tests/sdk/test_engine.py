@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections.abc import Generator
 
 import pytest
 
 from spacetimedb_proto import NEED_DATA, ClientSession, ServerSession
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.events import Connected
+from spacetimedb_proto.steps import finish
 from spacetimedb_proto.wire import messages as m
 from spacetimedb_proto.wire.rowlist import RowList
 from spacetimedb_sdk import (
@@ -62,7 +65,9 @@ class Bench:
 
     def drain(self):
         while (event := self.session.next_event()) is not NEED_DATA:
-            self.engine.handle(event)
+            steps = self.engine.handle(event)
+            if isinstance(steps, Generator):
+                finish(steps)
 
     def asked(self):
         for payload in self.session.payloads_to_send():
@@ -247,3 +252,25 @@ def test_records_hold_what_happened(bench):
     ]
     assert "one_string" in repr(first)
     assert list(first.changes) == ["one_string"]
+
+
+@pytest.mark.parametrize("kind", ["insert", "delete"])
+def test_many_callbacks_run_in_steps(bench, kind):
+    rows = [text(str(n)) for n in range(1000)]
+    _, query_set = bench.subscribe(rows=rows if kind == "delete" else ())
+    table, seen = bench.engine.db.one_string, []
+    stream = table.changes()
+    table.on_insert(lambda ctx, row: seen.append(row.s))
+    table.on_delete(lambda ctx, row: seen.append(row.s))
+    bench.server.send(update(query_set, "one_string", *((), rows) if kind == "delete" else (rows,)))
+    for payload in bench.server.payloads_to_send():
+        bench.session.receive(payload)
+    steps, told = bench.engine.handle(bench.session.next_event()), [0]
+    while next(steps, "end") != "end":
+        told.append(len(seen))
+    assert max(after - before for before, after in itertools.pairwise(told)) <= 256
+    assert sorted(map(int, seen)) == list(range(1000))
+    recorded = []
+    while (item := stream.next_nowait()) is not None:
+        recorded.append(item.row.s)
+    assert recorded == seen

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -18,14 +19,16 @@ from anyio.streams.tls import TLSListener, TLSStream
 from spacetimedb_proto.errors import ConnectError, ConnectionLost, ConnectionRefused, RemoteProtocolError
 from spacetimedb_proto.events import CallFailed, Connected, Disconnected, QueryReturned, Transaction
 from spacetimedb_proto.http import HttpExchange, HttpRequest
+from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.server import ServerSession
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.websocket import ServerConnection, Timeouts, UpgradeRequest
+from spacetimedb_proto.wire import compression
 from spacetimedb_proto.wire.messages import OneOffQuery, OneOffQueryResult, TransactionUpdate
 from spacetimedb_transports.anyio import EVENTS_PER_LOOK, FAIR_SHARE, Pump, dial, fetch, spawn
 from spacetimedb_transports.memory import pipe
 from tests.connections import ENDPOINT, HELLO, client, payloads, schema
-from tests.websocket_bytes import BINARY, accepting, close_frame, frame
+from tests.websocket_bytes import BINARY, PING, accepting, close_frame, frame
 
 pytestmark = pytest.mark.anyio
 
@@ -356,6 +359,11 @@ def scripted_client(script, on_event=None, send_error=None, clock=lambda: 0.0, *
     return Pump(connection, stream, on_event or found.append, clock), found, stream, connection
 
 
+def ticking():
+    """A clock by which everything takes long."""
+    return map(float, itertools.count()).__next__
+
+
 [UPDATE] = payloads(TransactionUpdate([]))
 
 
@@ -478,7 +486,7 @@ async def test_who_was_woken_runs_before_the_next_message(pause):
     ("count", "clock"),
     [
         (5 * FAIR_SHARE, lambda: 0.0),
-        (5 * EVENTS_PER_LOOK, map(float, itertools.count()).__next__),
+        (5 * EVENTS_PER_LOOK, ticking()),
     ],
     ids=["many", "slow"],
 )
@@ -497,6 +505,148 @@ async def test_events_leave_others_their_turn(count, clock):
         group.start_soon(other)
         await pump.run()
     assert len(set(turns)) > 4
+
+
+@pytest.mark.parametrize("clock", [lambda: 0.0, ticking()], ids=["quick", "slow"])
+async def test_steps_of_one_event_come_before_the_next(clock):
+    log = []
+
+    def on_event(event):
+        log.append(type(event).__name__)
+        return steps(len(log)) if isinstance(event, Transaction) else None
+
+    def steps(number):
+        for _ in range(3):
+            log.append(number)
+            yield
+        return True
+
+    pump, _, _, _ = scripted_client(
+        lambda c: [handshake_then(c, *[frame(BINARY, UPDATE)] * 2), anyio.EndOfStream()], on_event, clock=clock
+    )
+    await pump.run()
+    assert log == ["Connected", "Transaction", 2, 2, 2, "Transaction", 6, 6, 6, "Disconnected"]
+
+
+async def test_pings_are_answered_while_an_event_is_handled():
+    """A million callbacks may take longer than a server waits for a sign of life."""
+    found, waits = [], []
+
+    def on_event(event):
+        found.append(event)
+        return until_answered() if isinstance(event, Transaction) else None
+
+    def until_answered():
+        while b"\x8a" not in stream.sent[mark:]:
+            waits.append(len(found))
+            assert len(waits) < 1000
+            yield
+
+    pump, _, stream, _ = scripted_client(
+        lambda c: [handshake_then(c, frame(BINARY, UPDATE)), frame(PING), frame(BINARY, UPDATE), anyio.EndOfStream()],
+        on_event,
+        clock=ticking(),
+    )
+    mark = len(stream.sent)
+    await pump.run()
+    assert waits
+    assert set(waits) == {2}, "the next event waits"
+    assert [type(event) for event in found] == [Connected, Transaction, Transaction, Disconnected]
+
+
+async def test_reading_pauses_while_the_application_is_far_behind():
+    limits = Limits(queued_bytes=16 * 100)
+    backlogs = []
+
+    def on_event(event):
+        return slowly() if isinstance(event, Transaction) else None
+
+    def slowly():
+        for _ in range(10):
+            backlogs.append(connection.session.backlog)
+            yield
+
+    pump, _, _, connection = scripted_client(
+        lambda c: [handshake_then(c), *[frame(BINARY, UPDATE) * 10] * 100, anyio.EndOfStream()],
+        on_event,
+        clock=ticking(),
+        limits=limits,
+    )
+    await pump.run()
+    assert len(backlogs) == 1000 * 10
+    assert 100 < max(backlogs) <= 100 + 10 * len(UPDATE)
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
+async def test_large_payloads_are_inflated_on_another_thread(monkeypatch, is_cut_off):
+    threads, found = [], []
+    inflate = compression.inflate
+
+    def watched(*args):
+        threads.append(threading.get_ident())
+        return inflate(*args)
+
+    monkeypatch.setattr(compression, "LONG", 100)
+    monkeypatch.setattr(compression, "inflate", watched)
+    text = "".join(map(str, range(1000)))
+    session = ServerSession(schema(), protocol="v2.bsatn.spacetimedb", compression="gzip")
+    session.send(OneOffQueryResult(1, text))
+    [answer] = session.payloads_to_send()
+
+    def on_event(event):
+        found.append(event)
+        if isinstance(event, Connected):
+            assert connection.session.query("SELECT 1") == 1
+
+    pump, _, _, connection = scripted_client(
+        lambda c: [handshake_then(c), frame(BINARY, answer[:-1] if is_cut_off else answer), anyio.EndOfStream()],
+        on_event,
+    )
+    await pump.run()
+    if is_cut_off:
+        assert isinstance(found[-1].error, RemoteProtocolError)
+    else:
+        assert str(found[1].error) == text
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
+async def test_errors_in_steps_come_out_at_the_end():
+    found = []
+
+    def on_event(event):
+        found.append(event)
+        return fail() if isinstance(event, Transaction) else None
+
+    def fail():
+        yield
+        raise ZeroDivisionError
+
+    pump, _, _, _ = scripted_client(
+        lambda c: [handshake_then(c, frame(BINARY, UPDATE)), close_frame(1000)], on_event, clock=ticking()
+    )
+    with pytest.raises(ZeroDivisionError):
+        await pump.run()
+    assert [type(event) for event in found] == [Connected, Transaction, Disconnected]
+
+
+async def test_cancelling_takes_the_steps_that_are_left():
+    done = []
+
+    def on_event(event):
+        return steps() if isinstance(event, Transaction) else done.append(event)
+
+    def steps():
+        scope.cancel()
+        for number in range(5):
+            done.append(number)
+            yield
+
+    pump, _, _, _ = scripted_client(lambda c: [handshake_then(c, frame(BINARY, UPDATE))], on_event, clock=ticking())
+    with anyio.CancelScope() as scope:
+        await pump.run()
+    assert done[1:-1] == list(range(5))
+    assert isinstance(done[-1], Disconnected)
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), SystemExit(3)])

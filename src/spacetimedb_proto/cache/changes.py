@@ -165,6 +165,11 @@ class TableChange:
         self._drop_equal()
         return list(zip(self._old, self._new, strict=True))
 
+    @property
+    def size(self) -> int:
+        """Rows that the message named, at most: some of them may turn out not to have changed."""
+        return len(self._inserts) + len(self._deletes) + len(self._new)
+
     def __bool__(self) -> bool:
         return bool(self._inserts or self._deletes) or any(map(ne, self._old, self._new))
 
@@ -298,6 +303,11 @@ class RowUpdated(TableChange):
         """The old and the new row's bytes."""
         return [(self._before, self._after)]
 
+    @property
+    def size(self) -> int:
+        """Rows that the message named: one."""
+        return 1
+
     def __bool__(self) -> bool:
         return True
 
@@ -339,6 +349,11 @@ class Snapshot(TableChange):
     def inserts(self) -> list[bytes]:
         """Bytes of the rows that appeared; a bag of overlapping queries names each of them once."""
         return list(chain.from_iterable(self._cut()))
+
+    @property
+    def size(self) -> int:
+        """Rows that the message named."""
+        return sum(map(len, self._lists))
 
     def __bool__(self) -> bool:
         return any(map(len, self._lists))

@@ -28,7 +28,7 @@ CallbackEvent: TypeAlias = (
 )
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Context:
     """The first argument of every callback.
 

@@ -16,9 +16,8 @@ knows no event loop, socket or clock; a host gives it a way to make things that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Protocol
-from weakref import WeakSet
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Protocol
 
 from spacetimedb_proto.cache import Change, Changes, TableChange
 from spacetimedb_proto.client import ClientSession
@@ -43,19 +42,23 @@ from spacetimedb_proto.events import (
     UnsubscribeApplied,
 )
 from spacetimedb_proto.schema.model import Schema
+from spacetimedb_proto.steps import Steps, batches
 
 from .context import CallbackEvent, Context
 from .functions import Procedures, Reducers, procedures_of, reducers_of
 from .listeners import Listener, Listeners, name_of
 from .names import Namespace
 from .pending import Pending
-from .streams import Stream
+from .streams import Stream, Streams
 from .subscription import Subscription
-from .tables import Db, ListenersNow, TableHandle, TableListeners
+from .tables import Db, ListenersNow, TableHandle, TableListeners, UpdateCallback
 
 __all__ = ["Engine", "Host", "TransactionRecord"]
 
 log = logging.getLogger("spacetimedb_sdk")
+
+SLICE: Final = 256
+"""Rows that callbacks are called with in one step."""
 
 
 class Host(Protocol):
@@ -72,6 +75,10 @@ class Host(Protocol):
     def wake(self) -> None:
         """Something may be waiting to be sent."""
         ...
+
+
+def _nobody_waits() -> bool:
+    return False
 
 
 class TransactionRecord:
@@ -128,7 +135,7 @@ class Engine:
         self._subscriptions: dict[int, Subscription] = {}
         self._tables: dict[str, TableListeners] = {}
         self._outcomes: dict[str, Listeners[Callable[[Context], object]]] = {}
-        self._records: WeakSet[Stream[TransactionRecord]] = WeakSet()
+        self._records: Streams[TransactionRecord] = Streams()
         self._warned: set[str] = set()
         aliases = {table.source_name: name for name, table in self.schema.tables.items()}
         self.db: Db = Namespace("table", self.schema.tables, lambda name: TableHandle(self, name), aliases)
@@ -190,7 +197,10 @@ class Engine:
 
     def listeners_of(self, table: str) -> TableListeners:
         """The listeners and streams of one table."""
-        return self._tables.setdefault(table, TableListeners())
+        listeners = self._tables.get(table)
+        if listeners is None:
+            listeners = self._tables[table] = TableListeners(lambda error: self.report(error, f"a row of {table}"))
+        return listeners
 
     def on_outcome(self, reducer: str, callback: Callable[[Context], object]) -> Listener[Callable[[Context], object]]:
         """Listen to the outcomes of one reducer."""
@@ -206,11 +216,11 @@ class Engine:
     def report(self, error: Exception, where: str) -> None:
         """Log an error that nobody else will see, and hand it to the error listeners."""
         log.error("%s: %s", where, error, exc_info=error)
-        for listener in self.errors.now():
+        for callback in self.errors.callbacks:
             try:
-                listener(error, where)
+                callback(error, where)
             except Exception:
-                log.exception("on_error listener %s failed", name_of(listener.callback))
+                log.exception("on_error listener %s failed", name_of(callback))
 
     def run(self, callback: Callable[..., object], *args: object) -> None:
         """Run one callback; what it raises is reported and goes no further."""
@@ -221,38 +231,60 @@ class Engine:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def handle(self, event: Event) -> bool:
-        """Carry out everything that one event means; returns whether somebody who waited may go on."""
+    def handle(self, event: Event) -> bool | Steps[bool]:
+        """Carry out everything that one event means.
+
+        Returns:
+            Whether somebody who waited may go on; or steps that end with that answer, for what may take long. Nothing
+            else may be done with the connection's events before all of them are taken.
+        """
         handler = self._handlers.get(type(event))
-        return bool(handler(self, event)) if handler else False
+        return handler(self, event) if handler else False
 
-    def _applied(self, event: SubscribeApplied) -> bool:
+    def _applied(self, event: SubscribeApplied) -> Steps[bool]:
         subscription = self._subscriptions.get(event.query_set_id)
-        before = subscription.applied_listeners.now() if subscription else ()
-        self._tell(event, event.changes, before=before)
-        return subscription.applied() if subscription else False
+        if subscription is None:
+            return self._telling(event, event.changes)
+        before = subscription.applied_listeners.callbacks
+        return self._telling(event, event.changes, before=before, finish=subscription.applied)
 
-    def _unsubscribed(self, event: UnsubscribeApplied) -> bool:
+    def _unsubscribed(self, event: UnsubscribeApplied) -> Steps[bool]:
         subscription = self._subscriptions.pop(event.query_set_id, None)
-        before = subscription.ended_listeners.now() if subscription else ()
-        self._tell(event, event.changes, before=before)
-        return subscription.ended(event) if subscription else False
+        if subscription is None:
+            return self._telling(event, event.changes)
+        before = subscription.ended_listeners.callbacks
+        return self._telling(event, event.changes, before=before, finish=lambda: subscription.ended(event))
 
-    def _failed(self, event: SubscriptionFailed) -> bool:
+    def _failed(self, event: SubscriptionFailed) -> Steps[bool]:
         failed = list(self._subscriptions) if event.query_set_id is None else [event.query_set_id]
         subscriptions = [self._subscriptions.pop(i) for i in failed if i in self._subscriptions]
-        before = [listener for s in subscriptions for listener in s.ended_listeners.now()]
-        self._tell(event, event.changes, before=before)
-        waited = [subscription.ended(event) for subscription in subscriptions]
-        return any(waited)
+        before = [callback for s in subscriptions for callback in s.ended_listeners.callbacks]
+        return self._telling(
+            event,
+            event.changes,
+            before=before,
+            finish=lambda: sum(subscription.ended(event) for subscription in subscriptions) > 0,
+        )
 
-    def _transaction(self, event: Transaction) -> bool:
-        self._tell(event, event.changes)
-        return False
+    def _transaction(self, event: Transaction) -> bool | Steps[bool]:
+        """Tell of a transaction at once if it is a small one of one table, as most are; else in steps."""
+        changes = event.changes
+        if len(changes) == 1 and not (changes.skipped or self._records.now()):
+            (change,) = changes.values()
+            listeners = self._tables.get(change.name)
+            if listeners is None:
+                return False
+            if change.size <= SLICE and not listeners.streams.now():
+                self._tell_at_once(Context(event, self), change, listeners)
+                return False
+        return self._telling(event, changes)
 
-    def _reducer(self, event: ReducerEvent) -> bool:
+    def _reducer(self, event: ReducerEvent) -> Steps[bool]:
         listeners = self._outcomes.get(event.reducer)
-        self._tell(event, event.changes, after=listeners.now() if listeners else ())
+        after = listeners.callbacks if listeners else ()
+        return self._telling(event, event.changes, after=after, finish=lambda: self._answer(event))
+
+    def _answer(self, event: ReducerEvent) -> bool:
         pending = self._pending.pop(event.request_id, None) if event.request_id is not None else None
         if pending is None:
             return False
@@ -275,19 +307,19 @@ class Engine:
     def _disconnected(self, event: Disconnected) -> bool:
         self.ended = event
         context = Context(event, self)
-        for listener in self.disconnects.now():
-            self.run(listener, context)
+        for callback in self.disconnects.callbacks:
+            self.run(callback, context)
         lost = event.error or ConnectionLost("the connection was closed", code=event.code, reason=event.reason)
         for subscription in self._subscriptions.values():
             subscription.lost(lost)
-        streams: list[Stream[Any]] = [*self._records]
+        streams: list[Stream[Any]] = [*self._records.now()]
         for table in self._tables.values():
-            streams.extend(table.streams)
+            streams.extend(table.streams.now())
         for stream in streams:
             stream.end(event.error)
         return True
 
-    _handlers: ClassVar[Mapping[type, Callable[[Any, Any], bool]]] = {
+    _handlers: ClassVar[Mapping[type, Callable[[Any, Any], bool | Steps[bool]]]] = {
         SubscribeApplied: _applied,
         UnsubscribeApplied: _unsubscribed,
         SubscriptionFailed: _failed,
@@ -301,71 +333,97 @@ class Engine:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def _tell(
+    def _tell_at_once(self, context: Context, change: TableChange, listeners: TableListeners) -> None:
+        insert, delete = listeners.insert.callbacks, listeners.delete.callbacks
+        update, changes = listeners.update.callbacks, listeners.changes.callbacks
+        if insert:
+            self._call(insert, context, change.inserted(listeners.skip))
+        if delete:
+            self._call(delete, context, change.deleted(listeners.skip))
+        if update:
+            self._call_with_pairs(update, context, change.updated(listeners.skip))
+        if changes and change:
+            self._call(changes, context, (change,))
+
+    def _telling(
         self,
         event: CallbackEvent,
         changes: Changes,
         *,
         before: Iterable[Callable[[Context], object]] = (),
         after: Iterable[Callable[[Context], object]] = (),
-    ) -> None:
+        finish: Callable[[], bool] = _nobody_waits,
+    ) -> Steps[bool]:
         context = Context(event, self)
         # Everything that listens is noted before anything runs: what callbacks add counts from the next event on.
         tables = [(changes[name], self._tables[name].now()) for name in sorted(changes) if name in self._tables]
-        records = tuple(self._records)
+        records = self._records.now()
         for callback in before:
             self.run(callback, context)
         for change, listeners in tables:
-            self._tell_table(context, change, listeners)
+            yield from self._telling_table(context, change, listeners)
         for callback in after:
             self.run(callback, context)
         for change, listeners in tables:
             if listeners.streams:
-                self._record_changes(change, listeners.streams)
+                yield from _recording(change, listeners.streams)
         if changes or (isinstance(event, ReducerEvent) and isinstance(event.outcome, Committed)):
             for record in records:
                 record.push(TransactionRecord(event, changes))
         for name in changes.skipped:
             self._warn_unknown(name)
+        return finish()
 
-    def _tell_table(self, context: Context, change: TableChange, listeners: ListenersNow) -> None:
+    def _telling_table(self, context: Context, change: TableChange, listeners: ListenersNow) -> Steps[None]:
         if listeners.insert:
-            self._tell_rows(context, change, listeners.insert, [(row,) for row in change.inserts])
+            for rows in batches(change.inserted(listeners.skip), SLICE):
+                self._call(listeners.insert, context, rows)
+                yield
         if listeners.delete:
-            self._tell_rows(context, change, listeners.delete, [(row,) for row in change.deletes])
+            for rows in batches(change.deleted(listeners.skip), SLICE):
+                self._call(listeners.delete, context, rows)
+                yield
         if listeners.update:
-            self._tell_rows(context, change, listeners.update, change.updates)
+            for pairs in batches(change.updated(listeners.skip), SLICE):
+                self._call_with_pairs(listeners.update, context, pairs)
+                yield
         if listeners.changes and change:
-            for listener in listeners.changes:
-                self.run(listener, context, change)
+            self._call(listeners.changes, context, (change,))
 
-    @staticmethod
-    def _record_changes(change: TableChange, streams: Iterable[Stream[Change]]) -> None:
-        try:
-            for item in change:
-                for stream in streams:
-                    stream.push(item)
-        except DecodeError as error:
-            for stream in streams:
-                stream.end(error)
-
-    def _tell_rows(
-        self,
-        context: Context,
-        change: TableChange,
-        listeners: Iterable[Callable[..., object]],
-        rows: Iterable[tuple[bytes, ...]],
+    def _call(
+        self, callbacks: Sequence[Callable[[Context, Any], object]], context: Context, rows: Iterable[Any]
     ) -> None:
-        for group in rows:
-            try:
-                decoded = [change.decode(row) for row in group]
-            except DecodeError as error:
-                self.report(error, f"a row of {change.name}")
-                continue
-            for listener in listeners:
-                self.run(listener, context, *decoded)
+        """Run each callback with each row; what one raises is reported and goes no further."""
+        for row in rows:
+            for callback in callbacks:
+                try:
+                    callback(context, row)
+                except Exception as error:
+                    self.report(error, name_of(callback))
+
+    def _call_with_pairs(
+        self, callbacks: Sequence[UpdateCallback], context: Context, pairs: Iterable[tuple[Any, Any]]
+    ) -> None:
+        for old, new in pairs:
+            for callback in callbacks:
+                try:
+                    callback(context, old, new)
+                except Exception as error:
+                    self.report(error, name_of(callback))
 
     def _warn_unknown(self, table: str) -> None:
         if table not in self._warned:
             self._warned.add(table)
             log.warning("the server sends rows of %r, which the schema in use does not know: ignored", table)
+
+
+def _recording(change: TableChange, streams: Sequence[Stream[Change]]) -> Steps[None]:
+    try:
+        for number, item in enumerate(change, 1):
+            for stream in streams:
+                stream.push(item)
+            if number % SLICE == 0:
+                yield
+    except DecodeError as error:
+        for stream in streams:
+            stream.end(error)

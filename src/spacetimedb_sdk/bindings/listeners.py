@@ -46,10 +46,17 @@ class Listener(Generic[F]):
 
 
 class Listeners(Generic[F]):
-    """The listeners for one kind of event, in the order they were added."""
+    """The listeners for one kind of event, in the order they were added.
+
+    Attributes:
+        callbacks: Their functions: a tuple that later changes do not touch.
+    """
+
+    __slots__ = ("_listeners", "callbacks")
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener[F], ...] = ()
+        self.callbacks: tuple[F, ...] = ()
 
     def add(self, callback: F) -> Listener[F]:
         """Register a callback.
@@ -65,16 +72,16 @@ class Listeners(Generic[F]):
                 "read a stream such as changes() instead, or start a task from a plain function"
             )
         listener = Listener(callback, self)
-        self._listeners = (*self._listeners, listener)
+        self._set((*self._listeners, listener))
         return listener
 
     def discard(self, listener: Listener[F]) -> None:
         """Forget a listener, if it is here."""
-        self._listeners = tuple(other for other in self._listeners if other is not listener)
+        self._set(tuple(other for other in self._listeners if other is not listener))
 
-    def now(self) -> tuple[Listener[F], ...]:
-        """The listeners as of now: a tuple that later changes do not touch."""
-        return self._listeners
+    def _set(self, listeners: tuple[Listener[F], ...]) -> None:
+        self._listeners = listeners
+        self.callbacks = tuple(listener.callback for listener in listeners)
 
     def __bool__(self) -> bool:
         return bool(self._listeners)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
+from weakref import ref
 
 from spacetimedb_proto.errors import SpacetimeDBError, StreamOverflow
 
-__all__ = ["DEFAULT_BUFFER", "Stream"]
+__all__ = ["DEFAULT_BUFFER", "Stream", "Streams"]
 
 T = TypeVar("T")
 
@@ -76,3 +77,26 @@ class Stream(Generic[T]):
     def _wake(self) -> bool:
         """Wake whoever waits; hosts whose consumers wait override this."""
         return False
+
+
+class Streams(Generic[T]):
+    """The streams that record one thing. A stream that nobody holds any more is not among them."""
+
+    __slots__ = ("_references",)
+
+    def __init__(self) -> None:
+        self._references: set[ref[Stream[T]]] = set()
+
+    def add(self, stream: Stream[T]) -> None:
+        """Have a stream record from now on."""
+        self._references.add(ref(stream, self._references.discard))
+
+    def discard(self, stream: Stream[T]) -> None:
+        """Have it record no more."""
+        self._references.discard(ref(stream))
+
+    def now(self) -> tuple[Stream[T], ...]:
+        """The streams as of now."""
+        if not self._references:
+            return ()
+        return tuple(stream for reference in self._references if (stream := reference()) is not None)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
-from weakref import WeakSet
 
 from spacetimedb_proto.cache import Change, TableCache, TableChange
-from spacetimedb_proto.errors import LocalProtocolError
+from spacetimedb_proto.errors import DecodeError, LocalProtocolError
 from spacetimedb_proto.schema.model import Table
 
 from ..sql import Condition, Field, Query, select
 from .context import Context
 from .listeners import Listener, Listeners
 from .names import Namespace
-from .streams import Stream
+from .streams import Stream, Streams
 
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ["Db", "ListenersNow", "TableHandle", "TableListeners"]
+__all__ = ["Db", "ListenersNow", "TableHandle", "TableListeners", "UpdateCallback"]
 
 RowCallback: TypeAlias = Callable[[Context, Any], object]
 UpdateCallback: TypeAlias = Callable[[Context, Any, Any], object]
@@ -27,30 +26,43 @@ ChangesCallback: TypeAlias = Callable[[Context, TableChange], object]
 
 
 class TableListeners:
-    """The callbacks and streams of one table."""
+    """The callbacks and streams of one table.
 
-    def __init__(self) -> None:
+    Attributes:
+        skip: What to call with the error of a row that cannot be decoded.
+    """
+
+    __slots__ = ("changes", "delete", "insert", "skip", "streams", "update")
+
+    def __init__(self, skip: Callable[[DecodeError], object]) -> None:
+        self.skip = skip
         self.insert: Listeners[RowCallback] = Listeners()
         self.delete: Listeners[RowCallback] = Listeners()
         self.update: Listeners[UpdateCallback] = Listeners()
         self.changes: Listeners[ChangesCallback] = Listeners()
-        self.streams: WeakSet[Stream[Change]] = WeakSet()
+        self.streams: Streams[Change] = Streams()
 
     def now(self) -> ListenersNow:
         """All of them as of now: what callbacks add or remove counts from the next event on."""
         return ListenersNow(
-            self.insert.now(), self.delete.now(), self.update.now(), self.changes.now(), tuple(self.streams)
+            self.insert.callbacks,
+            self.delete.callbacks,
+            self.update.callbacks,
+            self.changes.callbacks,
+            self.streams.now(),
+            self.skip,
         )
 
 
 class ListenersNow(NamedTuple):
-    """The listeners of one table as of the beginning of an event."""
+    """The callbacks and streams of one table as of the beginning of an event."""
 
-    insert: tuple[Listener[RowCallback], ...]
-    delete: tuple[Listener[RowCallback], ...]
-    update: tuple[Listener[UpdateCallback], ...]
-    changes: tuple[Listener[ChangesCallback], ...]
+    insert: tuple[RowCallback, ...]
+    delete: tuple[RowCallback, ...]
+    update: tuple[UpdateCallback, ...]
+    changes: tuple[ChangesCallback, ...]
     streams: tuple[Stream[Change], ...]
+    skip: Callable[[DecodeError], object]
 
 
 class TableHandle:

@@ -285,6 +285,10 @@ class Service:
                     self._site.database.handle(self._client, event)
         return event
 
+    advance = next_event
+
+    is_behind: Final = False
+
     # --- the handshake ------------------------------------------------------------------------------------------------
 
     def _shake_hands(self, request: UpgradeRequest) -> None:
