@@ -16,7 +16,7 @@ from .bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
 from .errors import CallError, QueryError, SpacetimeDBError, SubscriptionError
 
 if TYPE_CHECKING:
-    from .cache.changes import Changes
+    from .cache.changes import Changes, TableChange
 
 __all__ = [
     "NEED_DATA",
@@ -172,14 +172,32 @@ class SubscriptionFailed:
     changes: Changes
 
 
-@attrs.define
 class Transaction:
     """Somebody's transaction changed rows of live query sets; the protocol does not say whose.
 
-    Not frozen as the others are, only because there may be hundreds of thousands in a second.
+    Attributes:
+        change: The change of the only table that it touched; None if there were several, or none.
     """
 
-    changes: Changes
+    # Made by hand, since there may be hundreds of thousands in a second: most touch one table, and nobody asks which.
+    __slots__ = ("_changes", "change")
+    __match_args__ = ("changes",)
+
+    def __init__(self, changes: Changes | None = None, *, change: TableChange | None = None) -> None:
+        """Note what it did: the changes of all tables, or of the only one."""
+        self._changes = changes
+        self.change = change
+
+    @property
+    def changes(self) -> Changes:
+        """What it did to the cache."""
+        if self._changes is None:
+            assert self.change is not None
+            self._changes = self.change.alone()
+        return self._changes
+
+    def __repr__(self) -> str:
+        return f"Transaction(changes={self.changes!r})"
 
 
 @attrs.frozen

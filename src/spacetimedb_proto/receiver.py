@@ -94,11 +94,11 @@ class Receiver:
             or not (self._shared_bag or self.query_sets.receiving(template.query_set_id))
         ):
             return _not_simple
-        update_row, owner = self.cache.table(name).update_row, self._owner(template.query_set_id)
+        replace_row = self.cache.table(name).replacing(self._owner(template.query_set_id))
 
         def replace(came: bytes, left: bytes) -> Event | None:
-            change = update_row(owner, left, came)
-            return None if change is None else Transaction(Changes({name: change}))
+            change = replace_row(came, left)
+            return None if change is None else Transaction(change=change)
 
         return replace
 
@@ -183,7 +183,8 @@ class Receiver:
         return SHARED if self._shared_bag else query_set_id
 
     def _on_transaction_update(self, message: messages.TransactionUpdate) -> Steps[Event]:
-        return Transaction((yield from self._apply_update(message)))
+        changes = yield from self._apply_update(message)
+        return Transaction(changes, change=changes.only)
 
     def _apply_update(self, update: messages.TransactionUpdate) -> Steps[Changes]:
         deltas = Deltas()

@@ -56,7 +56,7 @@ class BulkPlanner:
             leaving = yield from self._leaving(old_keys, new_keys)
             if leaving is None:
                 return None
-            indexes = (yield from self._indexes.changes(old, new)) if self._indexes else ()
+            indexes = (yield from self._indexes.changes(old, new)) if self._indexes.built else ()
             change = yield from self._bulk_change((old_keys, old), (new_keys, new), leaving, version)
         except DecodeError:
             return None
@@ -120,7 +120,7 @@ class BulkPlanner:
     def _holds_alone(self, query_set: int, rows: Sequence[bytes]) -> bool:
         store = self._store
         if query_set == store.base:
-            return store.held.keys().isdisjoint(rows)
+            return not store.held or store.held.keys().isdisjoint(rows)
         return all(owner == query_set for owner in map(store.held.get, rows))
 
     def _leaving(self, old_keys: Sequence[Key], new_keys: Sequence[Key]) -> Steps[set[Key] | None]:

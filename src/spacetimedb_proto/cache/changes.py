@@ -58,7 +58,7 @@ Change: TypeAlias = Inserted | Updated | Deleted
 Skip: TypeAlias = Callable[[DecodeError], object] | None
 Rows: TypeAlias = Sequence[bytes]
 
-KEPT_OBJECTS: Final = 10_000
+KEPT_OBJECTS: Final = 256
 """Rows changed by one message of which the objects made for callbacks are kept in the table.
 
 Keeping a million objects alive costs the garbage collector more than making them again costs whoever looks.
@@ -79,6 +79,15 @@ class RowSource(Protocol):
         """The object for a row's bytes; raises `DecodeError`."""
         ...
 
+    @property
+    def decode(self) -> Callable[[bytes], Any]:
+        """Makes a new object of a row's bytes; raises `DecodeError`."""
+        ...
+
+    def object(self, key: Key, row: bytes, version: int) -> Any:
+        """As `row`, for a row that had this key when the table was of that version."""
+        ...
+
     def make(self, rows: Rows) -> list[Any]:
         """New objects for many rows; raises `DecodeError` for the first that is none."""
         ...
@@ -95,6 +104,7 @@ class TableChange:
     others can be served. Without it the error is raised.
 
     Attributes:
+        name: The table's name.
         is_event: Whether the inserts are events, which were never stored.
     """
 
@@ -112,6 +122,7 @@ class TableChange:
         "_update_keys",
         "_version",
         "is_event",
+        "name",
     )
 
     def __init__(
@@ -134,6 +145,7 @@ class TableChange:
             old: Rows that were replaced, and their keys.
             new: Rows that replaced them, one by one, and their keys. Where both are equal nothing happened.
         """
+        self.name = source.name
         self.is_event = False
         self._source = source
         self._version = version
@@ -144,10 +156,9 @@ class TableChange:
         self._old_objects: Sequence[Any] = ()
         self._new, self._update_keys = new
 
-    @property
-    def name(self) -> str:
-        """The table's name."""
-        return self._source.name
+    def alone(self) -> Changes:
+        """This as everything that a message did."""
+        return Changes({self.name: self})
 
     @property
     def inserts(self) -> list[bytes]:
@@ -279,13 +290,18 @@ class RowUpdated(TableChange):
 
     __slots__ = ("_after", "_before", "_before_object", "_key")
 
-    def __init__(self, source: RowSource, version: int, key: Key, before: tuple[bytes, Any], after: bytes) -> None:
-        """Note what happened: `before` is the old row with the object that had been made of it, or None."""
-        self.is_event = False
+    is_event = False
+
+    def __init__(
+        self, source: RowSource, version: int, key: Key, before: bytes, before_object: Any, after: bytes
+    ) -> None:
+        """Note what happened; `before_object` is what had been made of the old row, or None."""
+        self.name = source.name
         self._source = source
         self._version = version
         self._key = key
-        self._before, self._before_object = before
+        self._before = before
+        self._before_object = before_object
         self._after = after
 
     @property
@@ -320,15 +336,20 @@ class RowUpdated(TableChange):
     def updated(self, skip: Skip = None) -> Iterable[tuple[Any, Any]]:
         """The old and the new row, as objects."""
         try:
-            before = self._before_object
-            if before is None:
-                before = self._source.row(self._before)
-            return ((before, self._source.row(self._after)),)
+            return (self.pair(),)
         except DecodeError as error:
             if skip is None:
                 raise
             skip(error)
             return ()
+
+    def pair(self) -> tuple[Any, Any]:
+        """The old and the new row, as objects; raises `DecodeError` if one of them is none."""
+        source = self._source
+        before = self._before_object
+        if before is None:
+            before = source.decode(self._before)
+        return before, source.object(self._key, self._after, self._version)
 
 
 class Snapshot(TableChange):
@@ -390,6 +411,14 @@ class Changes(Mapping[str, TableChange]):
         self._tables = tables or {}
         self.skipped = skipped
         """Tables that the message named and the schema does not know; their rows were left out."""
+
+    @property
+    def only(self) -> TableChange | None:
+        """The change of the only table that the message named; None if it named several, or none."""
+        if len(self._tables) != 1 or self.skipped:
+            return None
+        (change,) = self._tables.values()
+        return change
 
     def __getitem__(self, table: str) -> TableChange:
         return self._tables[table]

@@ -110,9 +110,13 @@ class Index:
 
 
 class Indexes:
-    """The indexes of one table, each built when it is first asked for."""
+    """The indexes of one table, each built when it is first asked for.
 
-    __slots__ = ("_built", "_codec", "_covering", "_declared", "_unique")
+    Attributes:
+        built: Those that are built, by their columns.
+    """
+
+    __slots__ = ("_codec", "_covering", "_declared", "_unique", "built")
 
     def __init__(self, table: Table, codec: Codec) -> None:
         self._codec = codec
@@ -120,7 +124,7 @@ class Indexes:
         declared = dict.fromkeys((*table.unique_sets, *(index.columns for index in table.indexes)))
         self._declared = [key for key in declared if all(codec.column(column).is_scalar for column in key)]
         self._covering: dict[tuple[int, ...], tuple[int, ...] | None] = {}
-        self._built: dict[tuple[int, ...], Index] = {}
+        self.built: dict[tuple[int, ...], Index] = {}
 
     def covering(self, columns: tuple[int, ...]) -> tuple[int, ...] | None:
         """The declared index that narrows most: unique ones first, then those with most columns."""
@@ -131,11 +135,11 @@ class Indexes:
 
     def index(self, columns: tuple[int, ...], rows: Iterable[bytes]) -> Index:
         """The index on these columns; `rows` are those of the table, in case it is not built yet."""
-        index = self._built.get(columns)
+        index = self.built.get(columns)
         if index is None:
             index = Index(self._codec, columns)
             index.add(index.keyed(rows))
-            self._built[columns] = index
+            self.built[columns] = index
         return index
 
     def changes(self, gone: Sequence[bytes], came: Sequence[bytes]) -> Steps[IndexChanges]:
@@ -145,7 +149,7 @@ class Indexes:
             DecodeError: A row is none of this table.
         """
         found: list[tuple[Index, KeyedRows, KeyedRows]] = []
-        for index in tuple(self._built.values()):
+        for index in tuple(self.built.values()):
             keyed = (yield from _keyed(index, gone)), (yield from _keyed(index, came))
             found.append((index, *keyed))
         return found
@@ -153,8 +157,8 @@ class Indexes:
     def apply(self, changes: IndexChanges) -> Steps[None]:
         """Carry out changes. An index that was built after they were worked out is forgotten: it is built again."""
         known = {index.columns for index, _, _ in changes}
-        for columns in [columns for columns in self._built if columns not in known]:
-            del self._built[columns]
+        for columns in [columns for columns in self.built if columns not in known]:
+            del self.built[columns]
         for index, gone, came in changes:
             for rows, move in ((gone, index.remove), (came, index.add)):
                 for part in slices(len(rows)):
@@ -164,10 +168,7 @@ class Indexes:
 
     def clear(self) -> None:
         """Forget them: they are built again when they are asked for."""
-        self._built.clear()
-
-    def __bool__(self) -> bool:
-        return bool(self._built)
+        self.built.clear()
 
 
 def _keyed(index: Index, rows: Sequence[bytes]) -> Steps[KeyedRows]:

@@ -10,7 +10,7 @@ So a message that is refused leaves every table as it was.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, ClassVar, Final
 
@@ -44,6 +44,7 @@ class TableCache:
         table: The table's definition.
         name: Its name.
         version: Counts the messages that changed it.
+        decode: Makes a new object of a row's bytes; raises `DecodeError`.
     """
 
     is_lazy: ClassVar[bool] = True
@@ -54,7 +55,7 @@ class TableCache:
         self.name = table.name
         self.version = 0
         self._codec = codec
-        self._decode = codec.decode_exact
+        self.decode = codec.decode_exact
         self._snapshots: list[tuple[int, RowList]] = []
         self._is_distinct = False
         self._work: Steps[None] | None = None
@@ -89,13 +90,13 @@ class TableCache:
             try:
                 made: Iterable[Any] = self.make(rows)
             except DecodeError:
-                made = map(self._decode, rows)  # so that the rows before the bad one come out
+                made = map(self.decode, rows)  # so that the rows before the bad one come out
             yield from made
 
     def _each_known(self, rows: Sequence[bytes], keys: Sequence[Key], memo: Mapping[Key, Any]) -> Iterator[Any]:
         known = list(map(memo.get, keys))
         for row, made in zip(rows, known, strict=True):
-            yield self._decode(row) if made is None else made
+            yield self.decode(row) if made is None else made
 
     def row(self, data: bytes) -> Any:
         """The row object for these bytes; of a row that is in the table always the same one.
@@ -106,11 +107,22 @@ class TableCache:
         store = self._settled()
         key = store.key(data)
         if store.rows.get(key) != data:
-            return self._decode(data)
+            return self.decode(data)
         found = store.memo.get(key)
         if found is None:
-            found = store.memo[key] = self._decode(data)
+            found = store.memo[key] = self.decode(data)
         return found
+
+    def object(self, key: Key, row: bytes, version: int) -> Any:
+        """As `row`, for a row that had this key when the table was of that version.
+
+        Raises:
+            DecodeError: It is no row of this table.
+        """
+        made = self.decode(row)
+        if version != self.version:
+            return made
+        return self._store.memo.setdefault(key, made)
 
     def make(self, rows: Sequence[bytes]) -> list[Any]:
         """New objects for many rows, whose sizes have been checked.
@@ -152,7 +164,7 @@ class TableCache:
             raise error.within(self.table.columns[column].name).within(self.name) from None
         found = store.memo.get(key)
         if found is None and (row := store.rows.get(key)) is not None:
-            found = store.memo[key] = self._decode(row)
+            found = store.memo[key] = self.decode(row)
         elif found is None and keys.is_integer:
             self._as_held({column: value})
         return found
@@ -275,7 +287,7 @@ class TableCache:
                 yield
         if store.held or plan.held:
             yield from self._hold(plan)
-        if self._indexes or plan.indexes:
+        if self._indexes.built or plan.indexes:
             yield from self._indexes.apply(plan.indexes)
 
     def _hold(self, plan: Plan) -> Steps[None]:
@@ -289,33 +301,47 @@ class TableCache:
             if len(owned) == STEP:
                 yield
 
-    def update_row(self, query_set: int, old: bytes, new: bytes) -> TableChange | None:
-        """Replace one row under its primary key, which is what most transactions do: plan and commit in one step.
-
-        The sizes of the rows must have been checked.
+    def replacing(self, query_set: int) -> Callable[[bytes, bytes], TableChange | None]:
+        """What replaces one row under its primary key, which is what most transactions do: plan and commit in one step.
 
         Returns:
-            The change; None, and nothing has happened, if it is not as simple as that.
+            A function of the row that came and the row that left, whose sizes must have been checked. It returns the
+            change; or None, and nothing has happened, if it is not as simple as that.
         """
-        store = self._store
-        keys = store.keys
-        if keys is None or self._work is not None or not self.is_lazy:
-            return None
-        try:
-            key = keys.of(new)
-            if store.rows.get(key) != old or old == new or store.held.get(old, store.base) != query_set:
+        store, indexes = self._store, self._indexes.built
+        keys, rows, held = store.keys, store.rows, store.held
+        if keys is None or not self.is_lazy:
+            return _not_simple
+        unpack, memo = keys.unpack, store.memo
+
+        def replace(came: bytes, left: bytes) -> TableChange | None:
+            if self._work is not None or store.rows is not rows:
                 return None
-            indexes = finish(self._indexes.changes((old,), (new,))) if self._indexes else ()
+            (key,) = unpack(came)
+            if rows.get(key) != left or came == left:
+                return None
+            if (held or indexes or store.base != query_set) and not self._replace_elsewhere(query_set, came, left):
+                return None
+            rows[key] = came
+            self.version = version = self.version + 1
+            return RowUpdated(self, version, key, left, memo.pop(key, None), came)
+
+        return replace
+
+    def _replace_elsewhere(self, query_set: int, came: bytes, left: bytes) -> bool:
+        """Replace a row in the notes about owners and in the indexes; returns False if that cannot be."""
+        store = self._store
+        if store.held.get(left, store.base) != query_set:
+            return False
+        try:
+            moved = finish(self._indexes.changes((left,), (came,)))
         except DecodeError:
-            return None
-        store.rows[key] = new
-        if query_set != store.base:
-            del store.held[old]
-            store.held[new] = query_set
-        if indexes:
-            finish(self._indexes.apply(indexes))
-        self.version = version = self.version + 1
-        return RowUpdated(self, version, key, (old, store.memo.pop(key, None)), new)
+            return False
+        if store.base != query_set:
+            del store.held[left]
+            store.held[came] = query_set
+        finish(self._indexes.apply(moved))
+        return True
 
     def _checking(self, rows: RowList) -> Steps[None]:
         fixed, least = self._codec.fixed_size, self._codec.min_size
@@ -332,3 +358,7 @@ class TableCache:
 
 
 _NO_ROWS: Final = RowList(b"")
+
+
+def _not_simple(_came: bytes, _left: bytes) -> None:
+    """For tables in which no row can be replaced in one step."""

@@ -286,6 +286,10 @@ CLIENT_WRITERS: Final[_Writers] = {
 # --- payloads ---------------------------------------------------------------------------------------------------------
 
 
+UNCOMPRESSED: Final = b"\0"
+"""The tag before a payload that is not compressed."""
+
+
 class V2:
     """v2.bsatn: one message per payload."""
 
@@ -297,7 +301,7 @@ class V2:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._rows = RowReader(limits.rows_per_message)
-        self._templates = Templates()
+        self._templates = Templates(b"" if self.batches else UNCOMPRESSED)
 
     def read_server(self, payload: Waiting) -> Iterator[m.ServerMessage]:
         """The server's messages, one at a time."""
@@ -309,7 +313,7 @@ class V2:
         payload = expect_binary(waiting.popleft(), self._limits, self.name)
         run = self._templates.alone(payload, waiting) if isinstance(payload, bytes) else None
         if run is not None:
-            return iter((run[0],)), run[1]
+            return iter((run,)), run.size
         body, start = unseal(payload, self._limits.decompressed_size, self.name)
         return self._learn(body, start), len(payload)
 
@@ -401,8 +405,8 @@ class V3(V2):
         while True:
             run = self._templates.together(body, reader.at)
             if run is not None:
-                reader.at = run[1]
-                yield run[0]
+                reader.at += run.size
+                yield run
             else:
                 message = self._message(reader, SERVER_READERS)
                 if type(message) is m.TransactionUpdate:

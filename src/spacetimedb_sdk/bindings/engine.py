@@ -268,16 +268,16 @@ class Engine:
 
     def _transaction(self, event: Transaction) -> bool | Steps[bool]:
         """Tell of a transaction at once if it is a small one of one table, as most are; else in steps."""
-        changes = event.changes
-        if len(changes) == 1 and not (changes.skipped or self._records.now()):
-            (change,) = changes.values()
-            listeners = self._tables.get(change.name)
-            if listeners is None:
-                return False
-            if change.size <= SLICE and not listeners.streams.now():
-                self._tell_at_once(Context(event, self), change, listeners)
-                return False
-        return self._telling(event, changes)
+        change = event.change
+        if change is None or change.size > SLICE or self._records.now():
+            return self._telling(event, event.changes)
+        listeners = self._tables.get(change.name)
+        if listeners is None:
+            return False
+        if listeners.streams.now():
+            return self._telling(event, event.changes)
+        self._tell_at_once(Context(event, self), change, listeners)
+        return False
 
     def _reducer(self, event: ReducerEvent) -> Steps[bool]:
         listeners = self._outcomes.get(event.reducer)

@@ -132,7 +132,7 @@ def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
         held = [row for row in twin.table("keyed").raw() if struct.unpack("<I", row[:4])[0] % 2 == query_set - 1]
         old = data.draw(st.sampled_from(held))
         new = old[:5] + bytes([data.draw(st.integers(0, 9))])
-        change = lazy.table("keyed").update_row(query_set, old, new)
+        change = lazy.table("keyed").replacing(query_set)(new, old)
         expected = transact(twin, query_set, "keyed", [new], [old])["keyed"]
         if change is None:
             assert old == new
@@ -149,8 +149,8 @@ def test_one_row_of_somebody_else_is_not_updated():
     snapshot(cache, 2, "keyed", [keyed(2)])
     table = cache.table("keyed")
     assert len(table) == 2
-    assert table.update_row(2, keyed(1), keyed(1, value=1)) is None
-    assert table.update_row(1, keyed(2), keyed(2, value=1)) is None, "it is held twice"
-    assert table.update_row(1, keyed(3), keyed(3, value=1)) is None
-    assert table.update_row(1, keyed(1), keyed(3, value=1)) is None
+    assert table.replacing(2)(keyed(1, value=1), keyed(1)) is None
+    assert table.replacing(1)(keyed(2, value=1), keyed(2)) is None, "it is held twice"
+    assert table.replacing(1)(keyed(3, value=1), keyed(3)) is None
+    assert table.replacing(1)(keyed(3, value=1), keyed(1)) is None
     assert table.raw() == {keyed(1): 1, keyed(2): 2}
