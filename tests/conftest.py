@@ -2,6 +2,17 @@
 
 import pytest
 
+from spacetimedb_proto.cache import TableCache
+
+
+def pytest_addoption(parser):
+    parser.addoption("--eager", action="store_true", help="put nothing off in the cache, and take no short ways")
+
+
+def pytest_configure(config):
+    if config.getoption("--eager"):
+        TableCache.is_lazy = False
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):

@@ -21,11 +21,19 @@ from .test_cache import SCHEMA, drop, keyed, plain, rows_of, snapshot, transact
 TABLES = {"keyed": 3, "plain": 2}  # the columns that lookups are tried on
 
 
-def eager() -> Cache:
+def cached(*, is_lazy: bool) -> Cache:
     cache = Cache(SCHEMA)
     for name in SCHEMA.tables:
-        cache.table(name).is_lazy = False
+        cache.table(name).is_lazy = is_lazy
     return cache
+
+
+def lazy() -> Cache:
+    return cached(is_lazy=True)
+
+
+def eager() -> Cache:
+    return cached(is_lazy=False)
 
 
 def told(changes):
@@ -110,29 +118,29 @@ def transact_part(name, inserts, deletes):
 @given(data=st.data(), name=st.sampled_from(list(TABLES)), overlap=st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_both_tell_and_hold_the_same(data, name, overlap):
-    lazy, twin, server = Cache(SCHEMA), eager(), Server(name, overlap)
+    cache, twin, server = lazy(), eager(), Server(name, overlap)
     for _ in range(data.draw(st.integers(1, 10))):
-        first, second = steps(data.draw, server, (lazy, twin))
+        first, second = steps(data.draw, server, (cache, twin))
         assert told(first) == told(second)
         if data.draw(st.booleans()):
             assert objects(first) == objects(second)
         if data.draw(st.booleans()):
-            assert state(lazy, name) == state(twin, name)
-    assert state(lazy, name) == state(twin, name)
+            assert state(cache, name) == state(twin, name)
+    assert state(cache, name) == state(twin, name)
 
 
 @given(data=st.data(), query_set=st.integers(1, 2))
 @settings(deadline=None)
 def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
-    lazy, twin = Cache(SCHEMA), eager()
-    for cache in (lazy, twin):
-        snapshot(cache, 1, "keyed", [keyed(key) for key in range(0, 8, 2)])
-        snapshot(cache, 2, "keyed", [keyed(key) for key in range(1, 8, 2)])
+    cache, twin = lazy(), eager()
+    for each in (cache, twin):
+        snapshot(each, 1, "keyed", [keyed(key) for key in range(0, 8, 2)])
+        snapshot(each, 2, "keyed", [keyed(key) for key in range(1, 8, 2)])
     for _ in range(data.draw(st.integers(1, 5))):
         held = [row for row in twin.table("keyed").raw() if struct.unpack("<I", row[:4])[0] % 2 == query_set - 1]
         old = data.draw(st.sampled_from(held))
         new = old[:5] + bytes([data.draw(st.integers(0, 9))])
-        change = lazy.table("keyed").replacing(query_set)(new, old)
+        change = cache.table("keyed").replacing(query_set)(new, old)
         expected = transact(twin, query_set, "keyed", [new], [old])["keyed"]
         if change is None:
             assert old == new
@@ -140,11 +148,11 @@ def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
             assert (change.inserts, change.deletes, change.updates) == ([], [], expected.updates)
             assert bool(change) == bool(expected)
             assert list(map(repr, change)) == list(map(repr, expected))
-        assert state(lazy, "keyed") == state(twin, "keyed")
+        assert state(cache, "keyed") == state(twin, "keyed")
 
 
 def test_one_row_of_somebody_else_is_not_updated():
-    cache = Cache(SCHEMA)
+    cache = lazy()
     snapshot(cache, 1, "keyed", [keyed(1), keyed(2)])
     snapshot(cache, 2, "keyed", [keyed(2)])
     table = cache.table("keyed")
