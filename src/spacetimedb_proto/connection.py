@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, Protocol
 
 import attrs
@@ -121,8 +121,8 @@ class Session(Protocol):
         """The WebSocket subprotocol in use."""
         ...
 
-    def receive(self, payload: bytes | str) -> None:
-        """Take in one WebSocket message."""
+    def receive_many(self, payloads: Iterable[bytes | str]) -> None:
+        """Take in WebSocket messages."""
 
     def payloads_to_send(self) -> list[bytes | str]:
         """Take what must go out, one WebSocket message each."""
@@ -310,14 +310,15 @@ class FramedConnection(ABC):
             if self._state is ConnectionState.CLOSED:
                 return
 
-    def _deliver(self, payload: Payload) -> None:
+    def _deliver(self, messages: Sequence[Payload]) -> None:
+        """Hand on messages of one kind."""
         assert self._carried is not None
-        if isinstance(payload, str) is not self._wants_text:
+        if isinstance(messages[0], str) is not self._wants_text:
             expected, got = ("text", "binary") if self._wants_text else ("binary", "text")
             self._fail(RemoteProtocolError(f"expected {expected} messages, got a {got} one"), UNACCEPTABLE_DATA)
             return
         self._move(ConnectionInput.MESSAGE)
-        self._carried.receive(payload)
+        self._carried.receive_many(messages)
 
     def _frame_output(self) -> None:
         """Frame what waits to be sent. In other states nothing is taken, so that the session knows it was not sent."""
