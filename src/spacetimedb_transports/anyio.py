@@ -27,6 +27,8 @@ from spacetimedb_proto.events import NEED_DATA, Disconnected, NeedData, Working
 from spacetimedb_proto.http import HttpExchange, HttpResponse
 from spacetimedb_proto.uri import Endpoint
 
+from . import asyncio_stream
+
 __all__ = ["Background", "Dial", "Driven", "Pump", "dial", "fetch", "spawn"]
 
 CHUNK: Final = 256 * 1024
@@ -93,16 +95,16 @@ async def dial(
 
 
 async def _open(endpoint: Endpoint, ssl: tls.SSLContext | None) -> ByteStream:
-    if not endpoint.is_tls:
+    context = ssl or tls.create_default_context() if endpoint.is_tls else None
+    # Other loops that look like asyncio's, such as uvloop's, know fewer options.
+    if not _in_trio() and isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        return await asyncio_stream.connect(endpoint.host, endpoint.port, context)
+    if context is None:
         return await anyio.connect_tcp(endpoint.host, endpoint.port)
     # Servers end the connection without TLS's own goodbye; frames and lengths tell whether something is missing.
+    name = endpoint.host.rstrip(".")
     return await anyio.connect_tcp(
-        endpoint.host,
-        endpoint.port,
-        tls=True,
-        ssl_context=ssl or tls.create_default_context(),
-        tls_standard_compatible=False,
-        tls_hostname=endpoint.host.rstrip("."),
+        endpoint.host, endpoint.port, tls=True, ssl_context=context, tls_hostname=name, tls_standard_compatible=False
     )
 
 
@@ -427,6 +429,11 @@ def _told(error: BaseException) -> str:
 # --- running in the background ----------------------------------------------------------------------------------------
 
 
+def _in_trio() -> bool:
+    trio: Any = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
 class Background:
     """A task that runs on its own, in no task group of the caller's."""
 
@@ -455,8 +462,8 @@ class Background:
     def start(self, async_fn: Callable[[], Awaitable[object]], name: str) -> None:
         """Start the task; to be called once."""
         self._running.add(self)
-        trio: Any = sys.modules.get("trio")
-        if trio is not None and trio.lowlevel.in_trio_task():
+        if _in_trio():
+            trio: Any = sys.modules["trio"]
             context = contextvars.copy_context()
             self._task = trio.lowlevel.spawn_system_task(self._run, async_fn, name=name, context=context)
         else:

@@ -191,6 +191,18 @@ async def test_unknown_host():
 
 
 async def test_host_with_several_addresses(monkeypatch):
+    """What went wrong with each of them is told."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{host}", port)) for host in (1, 2)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        with pytest.raises(ConnectError, match=rf"^cannot connect to h:{port}: .*'127\.0\.0\.1'.*'127\.0\.0\.2'"):
+            await dial(Endpoint.parse(f"http://h:{port}"))
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_the_same_is_not_told_twice(monkeypatch):
     async def refuses(host, port):
         each = [OSError("refused"), OSError("refused"), OSError("no route")]
         raise OSError("All connection attempts failed") from ExceptionGroup("multiple", each)
