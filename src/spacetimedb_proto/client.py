@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from .bsatn.values import ConnectionId, Identity
-from .cache import Cache
+from .cache import CACHE_POLICIES, Cache, CachePolicy
 from .calls import Call, CallKind, Encoded, encode_arguments
 from .errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError, SpacetimeDBError
 from .events import NEED_DATA, WORKING, CallFailed, Disconnected, Event, NeedData, Working
@@ -97,22 +97,33 @@ class ClientSession:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def subscribe(self, queries: str | Sequence[str]) -> int:
+    def subscribe(self, queries: str | Sequence[str], *, cache: CachePolicy = "full") -> int:
         """Ask for the rows of some queries, now and from now on.
+
+        Args:
+            queries: SQL.
+            cache: What to keep of the rows: all of each, its key, or nothing. Changes are told in any case.
 
         Returns:
             The query set's id, as events name it.
 
         Raises:
             EncodeError: A query is no text that can be sent.
-            LocalProtocolError: The session is over, or there is no query.
+            LocalProtocolError: The session is over, there is no query, or the policy is none that can be had: v1 does
+                not say which rows are a query set's, so there all of them are kept.
         """
         self._check_alive()
         texts = [_query_text(query) for query in ([queries] if isinstance(queries, str) else queries)]
         if not texts:
             raise LocalProtocolError("expected at least one query, got none")
+        if cache not in CACHE_POLICIES:
+            raise LocalProtocolError(f"cache: expected 'full', 'keys' or 'none', got {cache!r}")
+        if cache != "full" and self._protocol.shared_bag:
+            raise LocalProtocolError(
+                f"cache: {cache!r} needs v2.bsatn or v3.bsatn, the server chose {self.protocol_name}"
+            )
         query_set_id, request_id = self._next_id(), self._next_id()
-        self.query_sets.start(request_id, [(query_set_id, texts)])
+        self.query_sets.start(request_id, [(query_set_id, texts)], cache=cache)
         self._outbox.append(messages.Subscribe(request_id, query_set_id, texts))
         return query_set_id
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from .cache import CACHE_POLICIES, CachePolicy
 from .errors import LocalProtocolError, RemoteProtocolError
 from .states import QUERY_SET, QuerySetInput, QuerySetState, step
 
@@ -16,16 +17,33 @@ __all__ = ["QuerySet", "QuerySets"]
 _PLAIN: Final = re.compile(
     r'\s*SELECT\s+\*\s+FROM\s+(?:"([^"]+)"|(\w+))(?:\s+WHERE\s.*)?\s*;?\s*', re.IGNORECASE | re.DOTALL
 )
+_SOURCE: Final = re.compile(
+    r'\s*SELECT\s+(?:(?:"([^"]+)"|(\w+))\s*\.\s*)?\*\s+FROM\s+(?:"([^"]+)"|(\w+))', re.IGNORECASE
+)
+_RENAMED: Final = r'\b(?:FROM|JOIN)\s+(?:"([^"]+)"|(\w+))\s+(?:AS\s+)?"?%s\b'
 _UNANSWERED: Final = (QuerySetState.REQUESTED, QuerySetState.LEAVING_EARLY)
 
 
 @attrs.define(eq=False)
 class QuerySet:
-    """A set of queries and where it stands."""
+    """A set of queries and where it stands.
+
+    Attributes:
+        id: What the wire calls it.
+        queries: Texts of the queries.
+        state: Where it stands.
+        cache: What is kept of its rows.
+        tables: The tables whose rows it gets, as far as its queries or the server have named them.
+    """
 
     id: int
     queries: tuple[str, ...]
     state: QuerySetState = QuerySetState.REQUESTED
+    cache: CachePolicy = "full"
+    tables: set[str] = attrs.field(init=False, factory=set[str])
+
+    def __attrs_post_init__(self) -> None:
+        self.tables.update(table for query in self.queries if (table := _table_of(query)) is not None)
 
     @property
     def distinct_tables(self) -> Container[str]:
@@ -50,6 +68,30 @@ class QuerySet:
         self.state = step(QUERY_SET, self.state, event, f"query set {self.id}")
 
 
+def _table_of(query: str) -> str | None:
+    """The table whose rows a query selects, with its other name resolved; None for what is no such query.
+
+    A server leaves out tables of which it has no row, so its first answer alone does not tell.
+    """
+    found = _SOURCE.match(query)
+    if found is None:
+        return None
+    selected, source = found[1] or found[2], found[3] or found[4]
+    if selected is None or selected == source:
+        return source
+    renamed = re.search(_RENAMED % re.escape(selected), query, re.IGNORECASE)
+    return selected if renamed is None else renamed[1] or renamed[2]
+
+
+def _most(policies: Iterable[CachePolicy]) -> CachePolicy:
+    """The policy that keeps most; "full" if there is none."""
+    found = set(policies)
+    for policy in CACHE_POLICIES:
+        if policy in found:
+            return policy
+    return "full"
+
+
 @attrs.frozen
 class _Request:
     sets: tuple[QuerySet, ...]
@@ -61,12 +103,17 @@ class QuerySets:
 
     Ids of ended sets are remembered: the server may still send updates for a set whose view failed, and those are
     ignored (protocol reference, 3.5), while an id that was never used is the server's error.
+
+    Attributes:
+        lean: Policies of the sets whose rows are not stored.
     """
 
     def __init__(self) -> None:
+        self.lean: dict[int, CachePolicy] = {}
         self._sets: dict[int, QuerySet] = {}
         self._ended: set[int] = set()
         self._requests: dict[int, _Request] = {}
+        self._kept: dict[str, CachePolicy] = {}
 
     def __iter__(self) -> Iterator[QuerySet]:
         return iter(self._sets.values())
@@ -81,13 +128,25 @@ class QuerySets:
         """The set of that id, if it has not ended."""
         return self._sets.get(query_set_id)
 
-    def start(self, request_id: int, sets: Iterable[tuple[int, Iterable[str]]]) -> None:
+    def kept(self, table: str) -> CachePolicy:
+        """The most that a live set keeps of a table's rows; "full" also if no set reads the table."""
+        if not self.lean:
+            return "full"
+        found = self._kept.get(table)
+        if found is None:
+            found = _most(each.cache for each in self if table in each.tables and not each.is_unanswered)
+            self._kept[table] = found
+        return found
+
+    def start(self, request_id: int, sets: Iterable[tuple[int, Iterable[str]]], *, cache: CachePolicy = "full") -> None:
         """Note a request for new sets. An id that is live already keeps its live set; the answer tells them apart."""
         asked: list[QuerySet] = []
         for query_set_id, queries in sets:
-            query_set = QuerySet(query_set_id, tuple(queries))
+            query_set = QuerySet(query_set_id, tuple(queries), cache=cache)
             if query_set_id not in self._sets:
                 self._sets[query_set_id] = query_set
+                if cache != "full":
+                    self.lean[query_set_id] = cache
                 self._ended.discard(query_set_id)
             asked.append(query_set)
         self._requests[request_id] = _Request(tuple(asked), QuerySetInput.APPLIED)
@@ -128,6 +187,16 @@ class QuerySets:
         del self._requests[request_id]
         return request.sets
 
+    def applied(self, query_set: QuerySet, tables: Iterable[str]) -> None:
+        """A set is live, and the first rows that it got are of these tables."""
+        query_set.step(QuerySetInput.APPLIED)
+        self.delivered(query_set, tables)
+
+    def delivered(self, query_set: QuerySet, tables: Iterable[str]) -> None:
+        """A live set got rows of these tables."""
+        query_set.tables.update(tables)
+        self._kept.clear()
+
     def refused(self, request_id: int) -> tuple[QuerySet, QuerySetInput]:
         """The set whose request failed, and what that means for it."""
         request = self._requests.pop(request_id, None)
@@ -155,4 +224,6 @@ class QuerySets:
         query_set.step(how)
         if query_set in self:
             del self._sets[query_set.id]
+            self.lean.pop(query_set.id, None)
+            self._kept.clear()
             self._ended.add(query_set.id)

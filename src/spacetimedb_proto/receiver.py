@@ -5,7 +5,7 @@ It takes decoded messages and returns events. Queues, commands and the end of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from .bsatn.values import ConnectionId, Identity
@@ -92,6 +92,7 @@ class Receiver:
             or self.schema.tables[name].is_event
             or self.schema.row_codec(name).fixed_size != template.row_size
             or not (self._shared_bag or self.query_sets.receiving(template.query_set_id))
+            or template.query_set_id in self.query_sets.lean
         ):
             return _not_simple
         replace_row = self.cache.table(name).replacing(self._owner(template.query_set_id))
@@ -110,18 +111,18 @@ class Receiver:
 
     def _on_subscribe_applied(self, message: messages.SubscribeApplied) -> Steps[Event]:
         query_set = self.query_sets.answered(message.request_id, QuerySetInput.APPLIED, message.query_set_id)
-        deltas = Deltas()
+        deltas = Deltas(self.query_sets.lean)
         distinct = () if self.schema.row_level_security else query_set.distinct_tables
         deltas.insert(self._owner(query_set.id), message.rows, distinct)
         changes = yield from self.cache.applying(deltas)
-        query_set.step(QuerySetInput.APPLIED)
+        self.query_sets.applied(query_set, _tables_of(message.rows))
         return SubscribeApplied(query_set.id, changes)
 
     def _on_batch_applied(self, message: messages.SubscribeBatchApplied) -> Steps[Event]:
         asked = self.query_sets.batch_answered(message.request_id, QuerySetInput.APPLIED)
         if [query_set.id for query_set in asked] != [result.query_set_id for result in message.results]:
             raise RemoteProtocolError(f"the answer to batch {message.request_id} names other query sets than asked for")
-        deltas = Deltas()
+        deltas = Deltas(self.query_sets.lean)
         errors: dict[int, SubscriptionError] = {}
         for query_set, result in zip(asked, message.results, strict=True):
             if isinstance(result.outcome, str):
@@ -129,9 +130,9 @@ class Receiver:
             else:
                 deltas.insert(query_set.id, result.outcome)
         changes = yield from self.cache.applying(deltas)
-        for query_set in asked:
-            if query_set.id not in errors:
-                query_set.step(QuerySetInput.APPLIED)
+        for query_set, result in zip(asked, message.results, strict=True):
+            if not isinstance(result.outcome, str):
+                self.query_sets.applied(query_set, _tables_of(result.outcome))
             elif query_set in self.query_sets:
                 self.query_sets.end(query_set, QuerySetInput.REFUSED)
         applied = tuple(query_set.id for query_set in asked if query_set.id not in errors)
@@ -139,9 +140,9 @@ class Receiver:
 
     def _on_unsubscribe_applied(self, message: messages.UnsubscribeApplied) -> Steps[Event]:
         query_set = self.query_sets.answered(message.request_id, QuerySetInput.UNSUBSCRIBED, message.query_set_id)
-        deltas = Deltas()
-        if message.rows is None:
-            deltas.drop(query_set.id, self.cache.touched())
+        deltas = Deltas(self.query_sets.lean)
+        if message.rows is None or query_set.cache != "full":
+            deltas.drop(query_set.id, self._holding(query_set.id))
         else:
             deltas.delete(self._owner(query_set.id), message.rows)
         changes = yield from self.cache.applying(deltas)
@@ -171,13 +172,18 @@ class Receiver:
         ending = [query_set.id for query_set in sets if not query_set.is_unanswered]
         if self._shared_bag:
             ending = [SHARED] if len(sets) == len(self.query_sets) else []
-        deltas = Deltas()
+        deltas = Deltas(self.query_sets.lean)
         for owner in ending:
-            deltas.drop(owner, self.cache.touched())
+            deltas.drop(owner, self._holding(owner))
         changes = yield from self.cache.applying(deltas)
         for query_set in sets:
             self.query_sets.end(query_set, QuerySetInput.REFUSED if query_set.is_unanswered else how)
         return changes
+
+    def _holding(self, query_set_id: int) -> Iterable[str]:
+        """The tables in which a query set may hold anything."""
+        query_set = self.query_sets.get(query_set_id)
+        return self.cache.touched() if query_set is None or query_set.cache == "full" else query_set.tables
 
     def _owner(self, query_set_id: int) -> int:
         return SHARED if self._shared_bag else query_set_id
@@ -187,11 +193,22 @@ class Receiver:
         return Transaction(changes, change=changes.only)
 
     def _apply_update(self, update: messages.TransactionUpdate) -> Steps[Changes]:
-        deltas = Deltas()
+        deltas = Deltas(self.query_sets.lean)
         for part in update.query_sets:
             if self._shared_bag or self.query_sets.receiving(part.query_set_id):
                 deltas.update(self._owner(part.query_set_id), part.tables)
-        return (yield from self.cache.applying(deltas))
+        changes = yield from self.cache.applying(deltas)
+        if self.query_sets.lean:
+            self._note_tables(update)
+        return changes
+
+    def _note_tables(self, update: messages.TransactionUpdate) -> None:
+        """Which sets get rows of which tables says what can be read of them, where some sets store no rows."""
+        for part in update.query_sets:
+            query_set = self.query_sets.get(part.query_set_id)
+            names = {table.table_name for table in part.tables}
+            if query_set is not None and not names <= query_set.tables:
+                self.query_sets.delivered(query_set, names)
 
     def _on_reducer_result(self, message: messages.ReducerResult) -> Steps[Event]:
         call = self.calls.under_way(CallKind.REDUCER, message.request_id)
@@ -287,6 +304,10 @@ class Receiver:
         messages.SubscribeBatchApplied: _on_batch_applied,
         messages.ReplacedSubscription: _on_replaced_subscription,
     }
+
+
+def _tables_of(rows: messages.QueryRows) -> Iterable[str]:
+    return (part.table for part in rows.tables)
 
 
 def _error_text(error: bytes) -> str:

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity
+from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.errors import ConnectError, SpacetimeDBError
 from spacetimedb_proto.events import Connected, Disconnected, Event
 from spacetimedb_proto.limits import Limits
@@ -192,17 +193,23 @@ class Connection:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    def subscribe(self, *queries: str) -> Subscription:
+    def subscribe(self, *queries: str, cache: CachePolicy = "full") -> Subscription:
         """Ask for the rows of some queries, now and from now on: `sub = await conn.subscribe("SELECT * FROM user")`.
 
         The request is sent at once. Awaiting it waits until its rows are in the cache, and returns the subscription;
         cancelling that takes the subscription back.
 
+        Args:
+            queries: SQL.
+            cache: What to keep of the rows. `"full"` is a copy of each. For who only follows changes, `"keys"` keeps
+                their primary keys, so that overlapping subscriptions tell each row once, and `"none"` keeps nothing.
+
         Raises:
             SubscriptionError: When awaited: the server refused it. Other subscriptions live on.
             ConnectionLost: The connection is over.
+            LocalProtocolError: There is no query, no such policy, or v1 was chosen, which needs `"full"`.
         """
-        return self._bindings.subscribe(queries)
+        return self._bindings.subscribe(queries, cache=cache)
 
     def query(self, query: str) -> AsyncPending[list[Any]]:
         """Ask for the rows of one query, once: `rows = await conn.query("SELECT * FROM user")`. Never cached.

@@ -2,6 +2,19 @@
 
 from .cache import Cache, Deltas
 from .changes import Change, Changes, Deleted, Inserted, TableChange, Updated
+from .lean import CACHE_POLICIES, CachePolicy
 from .table import TableCache
 
-__all__ = ["Cache", "Change", "Changes", "Deleted", "Deltas", "Inserted", "TableCache", "TableChange", "Updated"]
+__all__ = [
+    "CACHE_POLICIES",
+    "Cache",
+    "CachePolicy",
+    "Change",
+    "Changes",
+    "Deleted",
+    "Deltas",
+    "Inserted",
+    "TableCache",
+    "TableChange",
+    "Updated",
+]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Final
 
 from ..schema.model import Schema
 from ..steps import Steps, finish
 from ..wire.messages import EventTableRows, QueryRows, TableUpdate
 from .changes import Changes
-from .planning import Delta, Plan
+from .lean import CachePolicy
+from .planning import Delta, LeanDelta, Plan
 from .table import TableCache
 
 __all__ = ["Cache", "Deltas"]
+
+_ALL_FULL: Final[Mapping[int, CachePolicy]] = {}
 
 
 class Deltas:
@@ -19,10 +23,14 @@ class Deltas:
 
     All lists of all query sets come together first: a row that moves between two queries, or a new version of it that
     another query delivers, must meet its counterpart (protocol reference, trap 35).
+
+    Args:
+        lean: Policies of the query sets that do not store their rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lean: Mapping[int, CachePolicy] = _ALL_FULL) -> None:
         self.tables: dict[str, Delta] = {}
+        self._lean = lean
 
     def _of(self, table: str) -> Delta:
         found = self.tables.get(table)
@@ -30,12 +38,21 @@ class Deltas:
             found = self.tables[table] = Delta()
         return found
 
+    def _lean_of(self, table: str) -> LeanDelta:
+        delta = self._of(table)
+        if delta.lean is None:
+            delta.lean = LeanDelta()
+        return delta.lean
+
     def insert(self, query_set: int, rows: QueryRows, distinct: Container[str] = ()) -> None:
         """Add the rows of a snapshot. `distinct` are tables of which it is known to hold no row twice."""
         for part in rows.tables:
             delta = self._of(part.table)
-            delta.is_distinct = part.table in distinct and not delta.inserts
-            delta.inserts.append((query_set, part.rows))
+            delta.is_distinct = part.table in distinct and not delta.inserts and delta.lean is None
+            if query_set in self._lean:
+                self._lean_of(part.table).inserts.append((self._keeper(query_set), part.rows))
+            else:
+                delta.inserts.append((query_set, part.rows))
 
     def delete(self, query_set: int, rows: QueryRows) -> None:
         """Take away rows that a query set gives up."""
@@ -45,7 +62,10 @@ class Deltas:
     def drop(self, query_set: int, tables: Iterable[str]) -> None:
         """Take away whatever else a query set holds in any table."""
         for table in tables:
-            self._of(table).dropped.append(query_set)
+            if query_set not in self._lean:
+                self._of(table).dropped.append(query_set)
+            elif self._keeper(query_set) is not None:
+                self._lean_of(table).forgotten.append(query_set)
 
     def update(self, query_set: int, tables: Iterable[TableUpdate]) -> None:
         """Add what a transaction changed for one query set."""
@@ -54,9 +74,17 @@ class Deltas:
             for part in table.rows:
                 if isinstance(part, EventTableRows):
                     delta.events.append(part.events)
+                elif query_set in self._lean:
+                    lean = self._lean_of(table.table_name)
+                    lean.inserts.append((self._keeper(query_set), part.inserts))
+                    lean.deletes.append((self._keeper(query_set), part.deletes))
                 else:
                     delta.inserts.append((query_set, part.inserts))
                     delta.deletes.append((query_set, part.deletes))
+
+    def _keeper(self, query_set: int) -> int | None:
+        """The lean query set itself if keys are kept for it."""
+        return query_set if self._lean[query_set] == "keys" else None
 
 
 class Cache(Mapping[str, TableCache]):

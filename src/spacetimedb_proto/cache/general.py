@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 from ..errors import DecodeError, RemoteProtocolError
@@ -13,6 +13,7 @@ from . import owners
 from .changes import KEPT_OBJECTS, RowSource, TableChange
 from .index import NAN, Indexes
 from .keys import Key
+from .lean import LeanRows
 from .owners import Owner
 from .planning import Delta, KeyedRows, Plan, picked, remove_all, set_of
 from .store import Store
@@ -28,15 +29,22 @@ class GeneralPlanner:
         store: Its rows.
         indexes: Its indexes.
         pair_by: Makes the value of a row's primary key; None where the table has none.
+        lean: What query sets know that store no rows.
     """
 
     def __init__(
-        self, source: RowSource, store: Store, indexes: Indexes, pair_by: Callable[[bytes], Any] | None
+        self,
+        source: RowSource,
+        store: Store,
+        indexes: Indexes,
+        pair_by: Callable[[bytes], Any] | None,
+        lean: LeanRows,
     ) -> None:
         self._source = source
         self._store = store
         self._indexes = indexes
         self._pair_by = pair_by
+        self._lean = lean
 
     def plan(self, delta: Delta, version: int) -> Steps[Plan]:
         """Plan for anything.
@@ -55,20 +63,25 @@ class GeneralPlanner:
                 if len(batch) == STEP:
                     yield
             inserts, deletes = outcome.inserts, outcome.deletes
+            lean = None if delta.lean is None else (yield from self._lean.plan(delta.lean, staging.holds))
             if (yield from self._clashes(inserts, deletes)):
                 yield from store.unkey()
             new_keys = yield from self._keys(inserts)
             old_keys = yield from self._keys(deletes)
             removed = yield from set_of(old_keys)
             yield from remove_all(removed, new_keys)
+            came, gone = (inserts, new_keys), (deletes, old_keys)
+            if lean is not None and (lean.inserts or lean.deletes):
+                came, gone, version = _with_unstored(came, lean.inserts), _with_unstored(gone, lean.deletes), -1
             return Plan(
-                (yield from self._change((inserts, new_keys), (deletes, old_keys), version)),
+                (yield from self._change(came, gone, version)),
                 removed=list(removed),
                 keys=new_keys,
                 rows=inserts,
                 released=outcome.released,
                 held=outcome.held,
                 indexes=(yield from self._indexes.changes(deletes, inserts)),
+                known={} if lean is None else lean.known,
             )
         except DecodeError as error:
             raise RemoteProtocolError(f"table {self._source.name}: {error}") from error
@@ -151,6 +164,11 @@ class GeneralPlanner:
             old=(pairs.old.rows, pairs.old.keys),
             new=(pairs.new.rows, pairs.new.keys),
         )
+
+
+def _with_unstored(stored: tuple[list[bytes], list[Key]], rows: Sequence[bytes]) -> tuple[list[bytes], list[Key]]:
+    """Rows with their keys, and after them rows that the table does not store: no object is kept under their key."""
+    return [*stored[0], *rows], [*stored[1], *repeat(None, len(rows))]
 
 
 class _Outcome:
@@ -246,6 +264,10 @@ class _Staging:
         """One delivery less of each row; raises `KeyError` if the query set holds one of them no more."""
         for row in rows.rows():
             self.after[row] = owners.remove(self._owner(row), query_set)
+
+    def holds(self, row: bytes) -> bool:
+        """Whether somebody holds a row before the message, or after it."""
+        return self._store.owner(row) is not None or self.after.get(row) is not None
 
     def drop(self, query_set: int, rows: Iterable[bytes]) -> None:
         """Of these rows, the query set holds none any more."""

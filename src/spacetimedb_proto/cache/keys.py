@@ -7,9 +7,9 @@ exactly when the values are. Floats are not among them: theirs are not (`-0.0`, 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from ..bsatn.codec import Codec
 from ..schema.model import Table
@@ -34,6 +34,7 @@ class Keys:
         self.column = column
         self.is_integer = values.integer_format is not None
         self._encode = values.encode
+        self._decode = values.decode_exact
         offset = codec.column_offset(column)
         self._format: str | None = None
         if offset is None or values.fixed_size is None:
@@ -74,6 +75,14 @@ class Keys:
             return value
         data = self._encode(value)
         return int(value) if self.is_integer else data
+
+    def values(self, keys: Iterable[Key]) -> list[Any]:
+        """The values of the column that keys stand for.
+
+        Raises:
+            DecodeError: One is no value of the column.
+        """
+        return list(keys) if self.is_integer else [self._decode(cast(bytes, key)) for key in keys]
 
 
 def primary_keys(table: Table, codec: Codec) -> Keys | None:

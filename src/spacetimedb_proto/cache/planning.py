@@ -17,9 +17,27 @@ from .index import IndexChanges
 from .keys import Key
 from .owners import Owner
 
-__all__ = ["Delta", "KeyedRows", "Plan", "picked", "remove_all", "set_of"]
+__all__ = ["Delta", "KeyedRows", "LeanDelta", "Plan", "picked", "remove_all", "set_of"]
 
 _NOBODY: Final[Mapping[bytes, Owner]] = {}
+_NO_KEYS: Final[Mapping[Key, Owner | None]] = {}
+
+
+class LeanDelta:
+    """What one message says about one table for query sets that store no rows.
+
+    Attributes:
+        inserts: Deliveries, each with the query set that keeps their keys; None where nothing is kept.
+        deletes: Deliveries to take away, in the same form.
+        forgotten: Query sets that are over and whose keys all go.
+    """
+
+    __slots__ = ("deletes", "forgotten", "inserts")
+
+    def __init__(self) -> None:
+        self.inserts: list[tuple[int | None, RowList]] = []
+        self.deletes: list[tuple[int | None, RowList]] = []
+        self.forgotten: list[int] = []
 
 
 class Delta:
@@ -31,9 +49,10 @@ class Delta:
         dropped: Query sets whose remaining deliveries all go.
         events: Rows that exist only in this message.
         is_distinct: Whether the inserts are known to hold no row twice.
+        lean: What is for query sets that store no rows, which is in none of the others; None if nothing is.
     """
 
-    __slots__ = ("deletes", "dropped", "events", "inserts", "is_distinct")
+    __slots__ = ("deletes", "dropped", "events", "inserts", "is_distinct", "lean")
 
     def __init__(self) -> None:
         self.inserts: list[tuple[int, RowList]] = []
@@ -41,6 +60,7 @@ class Delta:
         self.dropped: list[int] = []
         self.events: list[RowList] = []
         self.is_distinct = False
+        self.lean: LeanDelta | None = None
 
 
 class Plan:
@@ -54,11 +74,23 @@ class Plan:
         released: Rows about whose owner nothing is to be remembered any more.
         held: Owners to remember.
         indexes: What becomes of the indexes.
+        known: Owners of keys that query sets keep without the rows; None for a key to forget.
         snapshots: Lists of rows to keep as they are, each with its query set. Then there is nothing else to do.
         is_distinct: Whether the snapshots are known to hold no row twice.
     """
 
-    __slots__ = ("change", "held", "indexes", "is_distinct", "keys", "released", "removed", "rows", "snapshots")
+    __slots__ = (
+        "change",
+        "held",
+        "indexes",
+        "is_distinct",
+        "keys",
+        "known",
+        "released",
+        "removed",
+        "rows",
+        "snapshots",
+    )
 
     def __init__(  # noqa: PLR0913 - one for each thing that there is to do
         self,
@@ -70,6 +102,7 @@ class Plan:
         released: Sequence[bytes] = (),
         held: Mapping[bytes, Owner] = _NOBODY,
         indexes: IndexChanges = (),
+        known: Mapping[Key, Owner | None] = _NO_KEYS,
         snapshots: Sequence[tuple[int, RowList]] = (),
         is_distinct: bool = False,
     ) -> None:
@@ -80,6 +113,7 @@ class Plan:
         self.released = released
         self.held = held
         self.indexes = indexes
+        self.known = known
         self.snapshots = snapshots
         self.is_distinct = is_distinct
 

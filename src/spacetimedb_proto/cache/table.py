@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from ..bsatn.codec import Codec
 from ..errors import DecodeError, EncodeError, RemoteProtocolError
@@ -23,8 +23,9 @@ from .bulk import BulkPlanner
 from .changes import KEPT_OBJECTS, RowUpdated, Snapshot, TableChange
 from .general import GeneralPlanner
 from .index import Indexes, key_reader
-from .keys import Key, primary_keys
-from .planning import Delta, Plan
+from .keys import Key, Keys, primary_keys
+from .lean import LeanRows
+from .planning import Delta, LeanDelta, Plan
 from .store import Store
 
 __all__ = ["TableCache"]
@@ -59,11 +60,13 @@ class TableCache:
         self._snapshots: list[tuple[int, RowList]] = []
         self._is_distinct = False
         self._work: Steps[None] | None = None
-        self._store = Store(primary_keys(table, codec))
+        keys = primary_keys(table, codec)
+        self._store = Store(keys)
+        self._lean = LeanRows(table.name, keys)
         self._indexes = Indexes(table, codec)
         pair_by = None if table.primary_key is None else key_reader(codec, (table.primary_key,))
         self._bulk = BulkPlanner(self, self._store, self._indexes, pair_by)
-        self._general = GeneralPlanner(self, self._store, self._indexes, pair_by)
+        self._general = GeneralPlanner(self, self._store, self._indexes, pair_by, self._lean)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -203,6 +206,36 @@ class TableCache:
                 raise error.within(self.table.columns[column].name).within(self.table.name) from None
         return held
 
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def primary_keys(self) -> list[Any]:
+        """The primary keys of the stored rows. The table must have one.
+
+        Raises:
+            DecodeError: A row does not hold one.
+        """
+        store = self._settled()
+        return self._key_values(store.keys, store.rows)
+
+    def lean_keys(self) -> list[Any]:
+        """The primary keys that query sets know which keep keys instead of rows. Otherwise as `primary_keys`."""
+        self._settled()
+        return self._key_values(self._lean.keys, self._lean.owners)
+
+    @property
+    def lean_count(self) -> int:
+        """How many keys those query sets know; of a table without a primary key, how many rows."""
+        self._settled()
+        return len(self._lean.owners)
+
+    def _key_values(self, keys: Keys | None, found: Iterable[Key]) -> list[Any]:
+        if keys is not None:
+            return keys.values(found)
+        column = self.table.primary_key
+        assert column is not None
+        read = self._codec.column_reader(column)
+        return [read(cast(bytes, row)) for row in found]
+
     # --- settling -----------------------------------------------------------------------------------------------------
 
     def settling(self) -> Steps[None]:
@@ -235,10 +268,13 @@ class TableCache:
         """
         for _, rows in (*delta.inserts, *delta.deletes, *((0, rows) for rows in delta.events)):
             yield from self._checking(rows)
-        if delta.events and not self.table.is_event and (delta.inserts or delta.deletes):
+        lean = delta.lean or _NOTHING_LEAN
+        for _, rows in (*lean.inserts, *lean.deletes):
+            yield from self._checking(rows)
+        if delta.events and not self.table.is_event and (delta.inserts or delta.deletes or delta.lean):
             raise RemoteProtocolError(f"table {self.table.name}: stored rows and events in one message")
         if self.table.is_event or delta.events:
-            lists = [*delta.events, *(rows for _, rows in delta.inserts)]
+            lists = [*delta.events, *(rows for _, rows in (*delta.inserts, *lean.inserts))]
             return Plan(Snapshot(self, -1, lists, is_event=True, is_distinct=False))
         if self.is_lazy and self._is_first(delta):
             lists = [rows for _, rows in delta.inserts]
@@ -246,12 +282,33 @@ class TableCache:
             is_distinct = delta.is_distinct and not self.table.is_view  # what a view's function returns may be a bag
             change = Snapshot(self, version, lists, is_event=False, is_distinct=is_distinct)
             return Plan(change, snapshots=delta.inserts, is_distinct=is_distinct)
+        if self.is_lazy and self._is_first_lean(delta):
+            return (yield from self._planning_first_lean(lean, is_distinct=delta.is_distinct))
         yield from self.settling()
-        plan = (yield from self._planning_bulk(delta)) if self.is_lazy else None
+        plan = (yield from self._planning_bulk(delta)) if self.is_lazy and delta.lean is None else None
         return plan or (yield from self._general.plan(delta, self.version + 1))
 
     def _is_first(self, delta: Delta) -> bool:
-        return not (self._store.rows or self._work or delta.deletes or delta.dropped)
+        return not (self._store.rows or self._work or delta.deletes or delta.dropped or delta.lean)
+
+    def _is_first_lean(self, delta: Delta) -> bool:
+        """Whether rows come of which none is stored, into a table of which nothing is stored or known."""
+        lean = delta.lean
+        return not (
+            (lean is None or any(len(rows) for _, rows in lean.deletes) or lean.forgotten)
+            or (self._store.rows or self._work or self._lean.owners)
+            or (delta.inserts or delta.deletes or delta.dropped)
+        )
+
+    def _planning_first_lean(self, lean: LeanDelta, *, is_distinct: bool) -> Steps[Plan]:
+        """A plan that cuts no row apart, as long as nobody keeps keys."""
+        try:
+            known = yield from self._lean.plan_first(lean)
+        except DecodeError as error:
+            raise RemoteProtocolError(f"table {self.name}: {error}") from error
+        lists = [rows for _, rows in lean.inserts]
+        is_distinct = is_distinct and not self.table.is_view
+        return Plan(Snapshot(self, -1, lists, is_event=False, is_distinct=is_distinct), known=known)
 
     def _planning_bulk(self, delta: Delta) -> Steps[Plan | None]:
         inserts = [part for part in delta.inserts if len(part[1])]
@@ -289,6 +346,8 @@ class TableCache:
             yield from self._hold(plan)
         if self._indexes.built or plan.indexes:
             yield from self._indexes.apply(plan.indexes)
+        if plan.known:
+            yield from self._lean.commit(plan.known)
 
     def _hold(self, plan: Plan) -> Steps[None]:
         held = self._store.held
@@ -358,6 +417,7 @@ class TableCache:
 
 
 _NO_ROWS: Final = RowList(b"")
+_NOTHING_LEAN: Final = LeanDelta()
 
 
 def _not_simple(_came: bytes, _left: bytes) -> None:

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
-from spacetimedb_proto.cache import Change, Changes, TableChange
+from spacetimedb_proto.cache import CachePolicy, Change, Changes, TableChange
 from spacetimedb_proto.client import ClientSession
 from spacetimedb_proto.errors import (
     ConnectionLost,
@@ -148,11 +148,11 @@ class Engine:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    def subscribe(self, queries: Iterable[str]) -> Subscription:
+    def subscribe(self, queries: Iterable[str], *, cache: CachePolicy = "full") -> Subscription:
         """Ask for a query set."""
         self.check_open("subscribe")
         texts = list(queries)
-        query_set_id = self.session.subscribe(texts)
+        query_set_id = self.session.subscribe(texts, cache=cache)
         query_set = self.session.query_sets.get(query_set_id)
         assert query_set is not None
         subscription = Subscription(self, query_set)

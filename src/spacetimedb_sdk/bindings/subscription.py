@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.errors import SpacetimeDBError
 from spacetimedb_proto.events import SubscribeApplied, SubscriptionFailed, UnsubscribeApplied
 from spacetimedb_proto.query_sets import QuerySet
@@ -25,7 +26,7 @@ ContextCallback = Callable[[Context], object]
 
 
 class Subscription:
-    """A set of queries whose rows the cache holds and keeps up to date.
+    """A set of queries whose rows the cache holds and keeps up to date, or whose changes are told without that.
 
     On hosts that await, `await subscription` waits until it is applied and returns the subscription itself.
     """
@@ -43,6 +44,11 @@ class Subscription:
     def queries(self) -> tuple[str, ...]:
         """The queries' texts."""
         return self._query_set.queries
+
+    @property
+    def cache(self) -> CachePolicy:
+        """What is kept of its rows: `"full"`, `"keys"` or `"none"`."""
+        return self._query_set.cache
 
     @property
     def state(self) -> QuerySetState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from spacetimedb_proto.cache import Change, TableCache, TableChange
+from spacetimedb_proto.cache import CachePolicy, Change, TableCache, TableChange
 from spacetimedb_proto.errors import DecodeError, LocalProtocolError
 from spacetimedb_proto.schema.model import Table
 
@@ -66,7 +66,11 @@ class ListenersNow(NamedTuple):
 
 
 class TableHandle:
-    """A table or view: the rows that live subscriptions hold of it."""
+    """A table or view: the rows that live subscriptions hold of it.
+
+    While all live subscriptions to it were made with `cache="keys"` or `cache="none"` there are no rows to read, and
+    reading raises `LocalProtocolError` rather than finding nothing.
+    """
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
@@ -84,18 +88,50 @@ class TableHandle:
     def _cache(self) -> TableCache:
         return self._engine.session.cache.table(self._table.name)
 
+    @property
+    def _kept(self) -> CachePolicy:
+        """What is kept of the rows; events are kept under no policy, so there is nothing to miss."""
+        return "full" if self._table.is_event else self._engine.session.query_sets.kept(self._table.name)
+
+    def _reading(self, what: str) -> TableCache:
+        """The cached rows.
+
+        Raises:
+            LocalProtocolError: None are kept.
+        """
+        kept = self._kept
+        if kept == "full":
+            return self._cache
+        raise LocalProtocolError(
+            f"{self.name}{what}: expected a live subscription with cache='full', got none that keeps more than "
+            f"cache={kept!r}: listen to changes, ask with query(), or subscribe with cache='full'"
+        )
+
     # --- rows ---------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
         """The rows as of now; changes during the iteration do not touch it."""
-        return iter(self._cache)
+        return iter(self._reading(": rows"))
 
     def __len__(self) -> int:
-        return len(self._cache)
+        return self._count(": len()")
 
     def count(self) -> int:
-        """How many distinct rows there are."""
-        return len(self._cache)
+        """How many distinct rows there are. Needs no more than their keys (`cache="keys"`)."""
+        return self._count(".count()")
+
+    def _count(self, what: str) -> int:
+        return self._cache.lean_count if self._kept == "keys" else len(self._reading(what))
+
+    def keys(self) -> list[Any]:
+        """The primary keys of the rows there are, in no particular order. Needs no more than `cache="keys"`.
+
+        Raises:
+            LocalProtocolError: The table has no primary key, or not even keys are kept (`cache="none"`).
+        """
+        if self._table.primary_key is None:
+            raise LocalProtocolError(f"{self.name}.keys(): expected a table with a primary key, {self.name} has none")
+        return self._cache.lean_keys() if self._kept == "keys" else self._reading(".keys()").primary_keys()
 
     def __contains__(self, row: object) -> bool:
         return any(row == other for other in self)
@@ -118,7 +154,7 @@ class TableHandle:
                 f"{self.name}.find(): expected unique columns ({unique or 'there are none'}), "
                 f"got {', '.join(columns) or 'none'}; filter() takes any"
             )
-        return next(self._cache.select(values), None)
+        return next(self._reading(".find()").select(values), None)
 
     def filter(self, **columns: Any) -> Iterator[Any]:
         """The rows with these values, through an index where one covers some of the columns.
@@ -127,7 +163,7 @@ class TableHandle:
             EncodeError: A value is not one that its column could hold.
             TypeError: There is no such column.
         """
-        return self._cache.select(self._values("filter", columns))
+        return self._reading(".filter()").select(self._values("filter", columns))
 
     def _unique_keys(self) -> tuple[tuple[int, ...], ...]:
         key = self._table.primary_key
@@ -184,7 +220,7 @@ class TableHandle:
         return stream
 
     def __repr__(self) -> str:
-        return f"<table {self.name}: {len(self)} rows>"
+        return f"<table {self.name}: {'rows are not kept' if self._kept == 'none' else f'{len(self)} rows'}>"
 
 
 class _Fields:
