@@ -18,6 +18,7 @@ from tests.websocket_bytes import (
     PONG,
     TEXT,
     close_frame,
+    fragments,
     frame,
     read_frames,
 )
@@ -114,7 +115,8 @@ def odd_frames(draw, is_open):
 def streams(draw):
     """Frames as a server sends them, perhaps with a fault or an end among them; each with what it adds to a message."""
     frames, is_open = [], False
-    for kind in draw(st.lists(st.sampled_from(["part", "part", "last", "many", "control", "fault"]), max_size=7)):
+    kinds = ["part", "part", "part", "last", "last", "last", "many", "control", "fault"]
+    for kind in draw(st.lists(st.sampled_from(kinds), max_size=9)):
         size, head = 0, 0 if is_open else draw(st.sampled_from([BINARY] * 12 + [TEXT]))
         match kind:
             case "part" | "last":
@@ -231,10 +233,17 @@ def test_many_frames_alike(begun, head, header):
         data = begun + one * count
         for tail in (b"", one[:-1], one[:3], frame(PING), frame(CONTINUATION, b"end"), frame(BINARY, b"two")):
             same(data + tail, [], limit=10**6)
-        same(data, [len(data) // 2], limit=10**6)
+        for cut in (len(begun), len(data) // 2):
+            same(data, [cut], limit=10**6)
         largest = len(b"begun") + count * size if begun else size
         for limit in (largest - 1, largest, largest + 1):
             same(data, [], max(0, limit))
+
+
+def test_messages_in_fragments_one_after_the_other():
+    for first, second in itertools.product((1, 3, 9), repeat=2):
+        data = fragments(BINARY, b"0123456789", first) + fragments(BINARY, b"abcdefghij", second)
+        assert everywhere(data) == [b"0123456789", b"abcdefghij"]
 
 
 def test_messages_own_their_bytes():
