@@ -56,7 +56,16 @@ if TYPE_CHECKING:
         TimeDuration,
         Timestamp,
     )
-    from spacetimedb_proto.cache import Change, Changes, Deleted, Inserted, TableChange, Updated
+    from spacetimedb_proto.cache import (
+        CachePolicy,
+        Change,
+        Changes,
+        Deleted,
+        Inserted,
+        TableChange,
+        TableMemory,
+        Updated,
+    )
     from spacetimedb_proto.events import (
         Arguments,
         Committed,
@@ -81,6 +90,7 @@ if TYPE_CHECKING:
     from .bindings.pending import Pending
     from .bindings.subscription import Subscription
     from .bindings.tables import TableHandle
+    from .memory import MemoryReport
 else:
     __getattr__, __dir__ = door(
         __name__,
@@ -95,7 +105,16 @@ else:
                 "TimeDuration",
                 "Timestamp",
             ),
-            "spacetimedb_proto.cache": ("Change", "Changes", "Deleted", "Inserted", "TableChange", "Updated"),
+            "spacetimedb_proto.cache": (
+                "CachePolicy",
+                "Change",
+                "Changes",
+                "Deleted",
+                "Inserted",
+                "TableChange",
+                "TableMemory",
+                "Updated",
+            ),
             "spacetimedb_proto.events": (
                 "Arguments",
                 "Committed",
@@ -119,6 +138,7 @@ else:
             ".bindings.pending": ("Pending",),
             ".bindings.subscription": ("Subscription",),
             ".bindings.tables": ("TableHandle",),
+            ".memory": ("MemoryReport",),
         },
     )
 
@@ -127,6 +147,7 @@ __all__ = [
     "AsyncPending",
     "AsyncStream",
     "AuthenticationError",
+    "CachePolicy",
     "CallError",
     "CallTimeout",
     "Change",
@@ -152,6 +173,7 @@ __all__ = [
     "Limits",
     "Listener",
     "LocalProtocolError",
+    "MemoryReport",
     "NotSent",
     "Ok",
     "OutcomeUnknown",
@@ -180,6 +202,7 @@ __all__ = [
     "SubscriptionFailed",
     "TableChange",
     "TableHandle",
+    "TableMemory",
     "TimeDuration",
     "Timestamp",
     "Transaction",

@@ -29,6 +29,7 @@ from .bindings.pending import Pending
 from .bindings.streams import Stream
 from .bindings.subscription import Subscription
 from .bindings.tables import Db
+from .memory import MemoryReport
 from .opening import Compression, choose_compression, read_schema
 
 __all__ = ["AsyncPending", "AsyncStream", "Connecting", "Connection", "open_connection"]
@@ -222,6 +223,15 @@ class Connection:
         engine.check_open("query")
         pending: AsyncPending[list[Any]] = engine.call(f"query {query[:200]}", lambda: engine.session.query(query))  # type: ignore[assignment]
         return pending
+
+    def memory_report(self) -> MemoryReport:
+        """What the connection holds in memory now: `print(conn.memory_report())`.
+
+        It takes some ten milliseconds for a million rows, and changes nothing: a first snapshot at which nobody has
+        looked stays in one piece.
+        """
+        session = self._bindings.session
+        return MemoryReport(session.cache.memory(), session.backlog)
 
     # --- listening ----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from .cache import Cache, Deltas
 from .changes import Change, Changes, Deleted, Inserted, TableChange, Updated
 from .lean import CACHE_POLICIES, CachePolicy
+from .memory import TableMemory
 from .table import TableCache
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Inserted",
     "TableCache",
     "TableChange",
+    "TableMemory",
     "Updated",
 ]

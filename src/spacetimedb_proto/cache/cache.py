@@ -10,6 +10,7 @@ from ..steps import Steps, finish
 from ..wire.messages import EventTableRows, QueryRows, TableUpdate
 from .changes import Changes
 from .lean import CachePolicy
+from .memory import TableMemory
 from .planning import Delta, LeanDelta, Plan
 from .table import TableCache
 
@@ -117,6 +118,10 @@ class Cache(Mapping[str, TableCache]):
     def touched(self) -> list[str]:
         """Names of the tables that any message or reader has asked for: the only ones that can hold rows."""
         return list(self._tables)
+
+    def memory(self) -> tuple[TableMemory, ...]:
+        """What each table holds that any message or reader has asked for, by name."""
+        return tuple(self._tables[name].memory() for name in sorted(self._tables))
 
     def apply(self, deltas: Deltas) -> Changes:
         """Apply one message, wholly or not at all, and at once; raises as `applying`."""

@@ -6,7 +6,7 @@ Keys are the column values as Python sees them, so a lookup costs one dict acces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..bsatn.codec import Codec
@@ -58,6 +58,11 @@ class Index:
         self.columns = columns
         self._key_of = key_reader(codec, columns)
         self._rows: dict[Hashable, bytes | dict[bytes, None]] = {}
+
+    @property
+    def entries(self) -> Mapping[Hashable, bytes | dict[bytes, None]]:
+        """Keys with the row that has each, or the rows."""
+        return self._rows
 
     def get(self, values: tuple[Any, ...]) -> Sequence[bytes]:
         """The rows with these values, in the order they arrived. An unhashable value is in no index."""

@@ -25,6 +25,7 @@ from .general import GeneralPlanner
 from .index import Indexes, key_reader
 from .keys import Key, Keys, primary_keys
 from .lean import LeanRows
+from .memory import TableMemory, memory_of
 from .planning import Delta, LeanDelta, Plan
 from .store import Store
 
@@ -235,6 +236,13 @@ class TableCache:
         assert column is not None
         read = self._codec.column_reader(column)
         return [read(cast(bytes, row)) for row in found]
+
+    def memory(self) -> TableMemory:
+        """What is held in memory. A snapshot that is not cut apart stays as it is."""
+        store = self._store if self._snapshots else self._settled()
+        columns = self.table.columns
+        indexes = {"+".join(columns[n].name for n in key): index for key, index in self._indexes.built.items()}
+        return memory_of(self.name, [rows for _, rows in self._snapshots], store, indexes, self._lean)
 
     # --- settling -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
 from operator import sub
+from sys import getsizeof
 from typing import Any
 
 from ..errors import DecodeError
@@ -125,6 +126,11 @@ class RowList:
             finish(self.checking())
         assert self._shortest is not None
         return self._shortest if self.size else 0
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that it keeps in memory beside its rows: the rest of their payload, and where each row begins."""
+        return getsizeof(self._source) - self.size + getsizeof(self.offsets)
 
     def checking(self) -> Steps[None]:
         """Find the shortest row, and whether the offsets cut the list into rows at all.
