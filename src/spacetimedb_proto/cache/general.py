@@ -15,7 +15,7 @@ from .index import NAN, Indexes
 from .keys import Key
 from .lean import LeanRows
 from .owners import Owner
-from .planning import Delta, KeyedRows, Plan, picked, remove_all, set_of
+from .planning import Delta, KeyedRows, LeanDelta, Plan, picked, remove_all, set_of
 from .store import Store
 
 __all__ = ["GeneralPlanner"]
@@ -85,6 +85,18 @@ class GeneralPlanner:
             )
         except DecodeError as error:
             raise RemoteProtocolError(f"table {self._source.name}: {error}") from error
+
+    def plan_unstored(self, delta: LeanDelta) -> Steps[Plan]:
+        """As `plan`, for a message of which nothing is to be stored: what is stored only tells what is told already."""
+        try:
+            lean = yield from self._lean.plan(delta, self._stores)
+            came, gone = _with_unstored(([], []), lean.inserts), _with_unstored(([], []), lean.deletes)
+            return Plan((yield from self._change(came, gone, -1)), known=lean.known)
+        except DecodeError as error:
+            raise RemoteProtocolError(f"table {self._source.name}: {error}") from error
+
+    def _stores(self, row: bytes) -> bool:
+        return self._store.owner(row) is not None
 
     def _stage(self, delta: Delta) -> Steps[_Staging]:
         """Who holds the rows that a message mentions: all inserts come first, then all deletes."""

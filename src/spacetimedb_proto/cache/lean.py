@@ -207,6 +207,9 @@ class _Staging:
             if len(batch) == STEP:
                 yield
         for rows, moving in ((self._came, coming), (self._gone, going)):
+            if not self._before:
+                moving.update(rows)
+                continue
             for some in batches(rows):
                 moving.update(dict.fromkeys(row for row in some if not self._stays(self._lean.of(row))))
                 if len(some) == STEP:

@@ -293,8 +293,16 @@ class TableCache:
         if self.is_lazy and self._is_first_lean(delta):
             return (yield from self._planning_first_lean(lean, is_distinct=delta.is_distinct))
         yield from self.settling()
-        plan = (yield from self._planning_bulk(delta)) if self.is_lazy and delta.lean is None else None
+        plan = (yield from self._planning_shortly(delta)) if self.is_lazy else None
         return plan or (yield from self._general.plan(delta, self.version + 1))
+
+    def _planning_shortly(self, delta: Delta) -> Steps[Plan | None]:
+        """A plan for a message that is all to be stored, or not at all, if there is a short way to one."""
+        if delta.lean is None:
+            return (yield from self._planning_bulk(delta))
+        if delta.inserts or delta.deletes or delta.dropped:
+            return None
+        return (yield from self._general.plan_unstored(delta.lean))
 
     def _is_first(self, delta: Delta) -> bool:
         return not (self._store.rows or self._work or delta.deletes or delta.dropped or delta.lean)
