@@ -379,9 +379,9 @@ def test_lean_rows_leave_no_objects_in_the_table():
     found = cache.table("keyed").find(0, 9)
     list(transact(cache, policies, (2, "keyed", [keyed(1)], [])).inserted())
     assert cache.table("keyed").find(0, 1) is None
+    assert cache.table("keyed").memory().objects == 1
     (left,) = transact(cache, policies, (2, "keyed", [], [keyed(1)])).deleted()
     assert left.id == 1
-    assert cache.table("keyed").memory().objects == 1
     assert cache.table("keyed").find(0, 9) is found
 
 
