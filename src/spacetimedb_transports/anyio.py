@@ -13,9 +13,9 @@ import math
 import ssl as tls
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -31,7 +31,7 @@ from . import asyncio_stream
 
 __all__ = ["Background", "Dial", "Driven", "Pump", "dial", "fetch", "spawn"]
 
-CHUNK: Final = 256 * 1024
+CHUNK: Final = 1024 * 1024
 """Bytes asked for at once: large enough that a snapshot of many megabytes takes few rounds."""
 
 FAIR_SHARE: Final = 512
@@ -381,9 +381,10 @@ class Pump(Generic[E]):
         if not isinstance(steps, Generator):
             return True
         self._steps = steps
+        left = cast("Iterator[object]", steps)
         try:
             while True:
-                next(steps)
+                next(left)
                 if self._clock() >= end:
                     return False
         except StopIteration as stop:
