@@ -176,25 +176,21 @@ class Transaction:
     """Somebody's transaction changed rows of live query sets; the protocol does not say whose.
 
     Attributes:
-        change: The change of the only table that it touched; None if there were several, or none.
+        did: What it did to the cache: the change of the one table that it touched, or all changes.
     """
 
     # Made by hand, since there may be hundreds of thousands in a second: most touch one table, and nobody asks which.
-    __slots__ = ("_changes", "change")
+    __slots__ = ("did",)
     __match_args__ = ("changes",)
 
-    def __init__(self, changes: Changes | None = None, *, change: TableChange | None = None) -> None:
-        """Note what it did: the changes of all tables, or of the only one."""
-        self._changes = changes
-        self.change = change
+    def __init__(self, did: Changes | TableChange) -> None:
+        """Note what it did."""
+        self.did = did
 
     @property
     def changes(self) -> Changes:
-        """What it did to the cache."""
-        if self._changes is None:
-            assert self.change is not None
-            self._changes = self.change.alone()
-        return self._changes
+        """What it did to the cache, by table."""
+        return self.did.all_changes()
 
     def __repr__(self) -> str:
         return f"Transaction(changes={self.changes!r})"

@@ -95,13 +95,7 @@ class Receiver:
             or template.query_set_id in self.query_sets.lean
         ):
             return _not_simple
-        replace_row = self.cache.table(name).replacing(self._owner(template.query_set_id))
-
-        def replace(came: bytes, left: bytes) -> Event | None:
-            change = replace_row(came, left)
-            return None if change is None else Transaction(change=change)
-
-        return replace
+        return self.cache.table(name).replacing(self._owner(template.query_set_id), Transaction)
 
     def _on_initial_connection(self, message: messages.InitialConnection) -> Event:
         if self.identity is not None:
@@ -190,7 +184,7 @@ class Receiver:
 
     def _on_transaction_update(self, message: messages.TransactionUpdate) -> Steps[Event]:
         changes = yield from self._apply_update(message)
-        return Transaction(changes, change=changes.only)
+        return Transaction(changes.only())
 
     def _apply_update(self, update: messages.TransactionUpdate) -> Steps[Changes]:
         deltas = Deltas(self.query_sets.lean)

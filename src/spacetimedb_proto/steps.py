@@ -37,8 +37,8 @@ def slices(length: int) -> Iterator[slice]:
     return (slice(start, start + STEP) for start in range(0, length, STEP))
 
 
-def batches(items: Iterable[T], size: int | None = None) -> Iterator[list[T]]:
-    """Cut anything into lists for one step each, or of another size."""
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """Cut anything into lists for one step each."""
     iterator = iter(items)
-    while batch := list(islice(iterator, size or STEP)):
+    while batch := list(islice(iterator, STEP)):
         yield batch

@@ -1,7 +1,7 @@
 """Tables, indexes, reference counts and changes: what the server's messages add up to."""
 
 from .cache import Cache, Deltas
-from .changes import Change, Changes, Deleted, Inserted, TableChange, Updated
+from .changes import Change, Changes, Deleted, Inserted, RowUpdated, TableChange, Updated
 from .lean import CACHE_POLICIES, CachePolicy
 from .memory import TableMemory
 from .table import TableCache
@@ -15,6 +15,7 @@ __all__ = [
     "Deleted",
     "Deltas",
     "Inserted",
+    "RowUpdated",
     "TableCache",
     "TableChange",
     "TableMemory",

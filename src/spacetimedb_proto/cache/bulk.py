@@ -13,10 +13,10 @@ from typing import Any
 from ..errors import DecodeError
 from ..steps import STEP, Steps, batches, slices
 from ..wire.rowlist import RowList
-from .changes import KEPT_OBJECTS, RowSource, TableChange
+from .changes import RowsChanged, RowSource, TableChange
 from .index import Indexes
 from .keys import Key
-from .planning import KeyedRows, Plan, picked, remove_all, set_of
+from .planning import Plan, picked, remove_all, set_of
 from .store import Store
 
 __all__ = ["BulkPlanner"]
@@ -40,7 +40,7 @@ class BulkPlanner:
         self._indexes = indexes
         self._pair_by = pair_by
 
-    def plan(self, query_set: int, inserts: RowList, deletes: RowList, version: int) -> Steps[Plan | None]:
+    def plan(self, query_set: int, inserts: RowList, deletes: RowList) -> Steps[Plan | None]:
         """Plan for rows that `query_set` alone holds, or will hold, once each; None if they may not be that."""
         store = self._store
         if store.keys is None and self._pair_by is not None and len(inserts) and len(deletes):
@@ -57,7 +57,7 @@ class BulkPlanner:
             if leaving is None:
                 return None
             indexes = (yield from self._indexes.changes(old, new)) if self._indexes.built else ()
-            change = yield from self._bulk_change((old_keys, old), (new_keys, new), leaving, version)
+            change = yield from self._bulk_change((old_keys, old), (new_keys, new), leaving)
         except DecodeError:
             return None
         lone = query_set != store.base
@@ -149,55 +149,35 @@ class BulkPlanner:
         gone: tuple[Sequence[Key], Sequence[bytes]],
         came: tuple[Sequence[Key], Sequence[bytes]],
         leaving: set[Key],
-        version: int,
     ) -> Steps[TableChange]:
         """What rows that went and rows that came add up to, in the order of their arrival."""
         (old_keys, old), (new_keys, new) = gone, came
-        if len(old) + len(new) > KEPT_OBJECTS:
-            version = -1
         if not old:
-            return TableChange(self._source, version, inserts=(new, new_keys))
+            return RowsChanged(self._source, inserts=new)
         if not new:
-            return TableChange(self._source, version, deletes=(old, old_keys))
+            return RowsChanged(self._source, deletes=old)
         if not leaving and len(new) == len(old):
-            replaced = yield from self._replaced(new_keys)
-            return TableChange(self._source, version, old=(replaced, new_keys), new=(new, new_keys))
-        return (yield from self._mixed_change(gone, came, leaving, version))
-
-    def _mixed_change(
-        self,
-        gone: tuple[Sequence[Key], Sequence[bytes]],
-        came: tuple[Sequence[Key], Sequence[bytes]],
-        leaving: set[Key],
-        version: int,
-    ) -> Steps[TableChange]:
-        (old_keys, old), (new_keys, new) = gone, came
+            return RowsChanged(self._source, old=(yield from self._replaced(new_keys)), new=new)
         before: dict[Key, bytes] = {}
         for part in slices(len(old)):
             before.update(zip(old_keys[part], old[part], strict=True))
             if part.stop < len(old):
                 yield
-        fresh, paired = KeyedRows(), KeyedRows()
+        fresh: list[bytes] = []
+        paired: list[bytes] = []
         replaced: list[bytes] = []
         for batch in batches(zip(new_keys, new, strict=True)):
             for key, row in batch:
                 was = before.get(key)
                 if was is None:
-                    fresh.add(key, row)
+                    fresh.append(row)
                 else:
-                    paired.add(key, row)
+                    paired.append(row)
                     replaced.append(was)
             if len(batch) == STEP:
                 yield
-        left = yield from picked(old, old_keys, map(leaving.__contains__, old_keys))
-        return TableChange(
-            self._source,
-            version,
-            inserts=(fresh.rows, fresh.keys),
-            deletes=(left.rows, left.keys),
-            old=(replaced, paired.keys),
-            new=(paired.rows, paired.keys),
-        )
+        left = yield from picked(old, map(leaving.__contains__, old_keys))
+        return RowsChanged(self._source, inserts=fresh, deletes=left, old=replaced, new=paired)
 
     def _replaced(self, keys: Sequence[Key]) -> Steps[Sequence[bytes]]:
         """The rows that are there under these keys."""

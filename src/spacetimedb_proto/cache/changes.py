@@ -6,26 +6,25 @@ are an update; there is no update on the wire (protocol reference, 4.2).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, compress, repeat, starmap, zip_longest
+from itertools import chain, compress, starmap
 from operator import eq, ne
 from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
 from ..errors import DecodeError
-from ..steps import Steps, slices
 from ..wire.rowlist import RowList
-from .keys import Key
 
 __all__ = [
-    "KEPT_OBJECTS",
     "Change",
     "Changes",
     "Deleted",
     "Inserted",
     "RowSource",
     "RowUpdated",
+    "RowsChanged",
     "Snapshot",
     "TableChange",
     "Updated",
@@ -58,12 +57,6 @@ Change: TypeAlias = Inserted | Updated | Deleted
 Skip: TypeAlias = Callable[[DecodeError], object] | None
 Rows: TypeAlias = Sequence[bytes]
 
-KEPT_OBJECTS: Final = 256
-"""Rows changed by one message of which the objects made for callbacks are kept in the table.
-
-Keeping a million objects alive costs the garbage collector more than making them again costs whoever looks.
-"""
-
 _CHUNK: Final = 256  # rows decoded at once: fewer than make the garbage collector look (700 by default)
 
 
@@ -75,90 +68,145 @@ class RowSource(Protocol):
         """The table's name."""
         ...
 
-    def row(self, data: bytes) -> Any:
-        """The object for a row's bytes; raises `DecodeError`."""
-        ...
-
     @property
     def decode(self) -> Callable[[bytes], Any]:
         """Makes a new object of a row's bytes; raises `DecodeError`."""
-        ...
-
-    def object(self, key: Key, row: bytes, version: int) -> Any:
-        """As `row`, for a row that had this key when the table was of that version."""
         ...
 
     def make(self, rows: Rows) -> list[Any]:
         """New objects for many rows; raises `DecodeError` for the first that is none."""
         ...
 
-    def objects(self, rows: Rows, keys: Sequence[Key] | None, version: int) -> list[Any]:
-        """As `make`, but while the table is of that version each of its rows has one object, which is kept."""
-        ...
 
-
-class TableChange:
+class TableChange(ABC):
     """The net effect of one message on one table, in the order the rows arrived.
 
     The methods that make rows take `skip`: what to call with the `DecodeError` of a row that is none, so that the
-    others can be served. Without it the error is raised.
+    others can be served. Without it the error is raised. Each call makes new objects, which live as long as somebody
+    holds them: to keep those of a large message would cost every later one.
 
     Attributes:
-        name: The table's name.
+        source: The table.
         is_event: Whether the inserts are events, which were never stored.
     """
 
-    __slots__ = (
-        "_delete_keys",
-        "_delete_objects",
-        "_deletes",
-        "_insert_keys",
-        "_inserts",
-        "_new",
-        "_old",
-        "_old_keys",
-        "_old_objects",
-        "_source",
-        "_update_keys",
-        "_version",
-        "is_event",
-        "name",
-    )
+    __slots__ = ("source",)
+
+    is_event = False
+
+    source: RowSource
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.source.name
+
+    def all_changes(self) -> Changes:
+        """This as everything that a message did."""
+        return Changes({self.name: self})
+
+    @property
+    def inserts(self) -> list[bytes]:
+        """Bytes of the rows that appeared."""
+        return []
+
+    @property
+    def deletes(self) -> list[bytes]:
+        """Bytes of the rows that left."""
+        return []
+
+    @property
+    def updates(self) -> list[tuple[bytes, bytes]]:
+        """Bytes of rows replaced under one primary key, as (old, new)."""
+        return []
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Rows that the message named, at most: some of them may turn out not to have changed."""
+        ...
+
+    @abstractmethod
+    def __bool__(self) -> bool: ...
+
+    def decode(self, row: bytes) -> Any:
+        """A new object for the bytes of one of these rows; raises `DecodeError`."""
+        return self.source.decode(row)
+
+    def inserted(self, skip: Skip = None) -> Iterator[Any]:
+        """The rows that appeared, as objects."""
+        return chain.from_iterable(self.inserted_parts(skip))
+
+    def deleted(self, skip: Skip = None) -> Iterator[Any]:
+        """The rows that left, as objects."""
+        return chain.from_iterable(self.deleted_parts(skip))
+
+    def updated(self, skip: Skip = None) -> Iterator[tuple[Any, Any]]:
+        """The rows that were replaced, as objects (old, new)."""
+        return chain.from_iterable(self.updated_parts(skip))
+
+    def inserted_parts(self, skip: Skip = None) -> Iterable[Iterable[Any]]:  # noqa: ARG002 - there is no row to skip
+        """As `inserted`, some hundred at a time, made when they are asked for."""
+        return ()
+
+    def deleted_parts(self, skip: Skip = None) -> Iterable[Iterable[Any]]:  # noqa: ARG002 - as above
+        """As `deleted`, some hundred at a time."""
+        return ()
+
+    def updated_parts(self, skip: Skip = None) -> Iterable[Iterable[tuple[Any, Any]]]:  # noqa: ARG002 - as above
+        """As `updated`, some hundred at a time."""
+        return ()
+
+    def __iter__(self) -> Iterator[Change]:
+        """Inserts, deletes, updates: the order in which callbacks run."""
+        yield from map(Inserted, self.inserted())
+        yield from map(Deleted, self.deleted())
+        yield from starmap(Updated, self.updated())
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {len(self.inserts)} inserted, {len(self.deletes)} deleted, {len(self.updates)} updated>"
+
+    def _made(self, parts: Iterable[Rows], skip: Skip) -> Iterator[Iterable[Any]]:
+        for rows in parts:
+            try:
+                made: Iterable[Any] = self.source.make(rows)
+            except DecodeError:
+                made = self._singly(rows, skip)
+            yield made
+
+    def _singly(self, rows: Rows, skip: Skip) -> Iterator[Any]:
+        decode = self.source.decode
+        for row in rows:
+            try:
+                yield decode(row)
+            except DecodeError as error:
+                if skip is None:
+                    raise
+                skip(error)
+
+
+class RowsChanged(TableChange):
+    """Rows that appeared, left and were replaced, any number of each."""
+
+    __slots__ = ("_deletes", "_inserts", "_new", "_old")
 
     def __init__(
-        self,
-        source: RowSource,
-        version: int,
-        *,
-        inserts: tuple[Rows, Sequence[Key]] = ((), ()),
-        deletes: tuple[Rows, Sequence[Key]] = ((), ()),
-        old: tuple[Rows, Sequence[Key]] = ((), ()),
-        new: tuple[Rows, Sequence[Key]] = ((), ()),
+        self, source: RowSource, *, inserts: Rows = (), deletes: Rows = (), old: Rows = (), new: Rows = ()
     ) -> None:
         """Note what happened.
 
         Args:
             source: The table.
-            version: The table's version right after the message.
-            inserts: Rows that appeared, and their keys.
-            deletes: Rows that left, and their keys.
-            old: Rows that were replaced, and their keys.
-            new: Rows that replaced them, one by one, and their keys. Where both are equal nothing happened.
+            inserts: Rows that appeared.
+            deletes: Rows that left.
+            old: Rows that were replaced.
+            new: Rows that replaced them, one by one. Where both are equal nothing happened.
         """
-        self.name = source.name
-        self.is_event = False
-        self._source = source
-        self._version = version
-        self._inserts, self._insert_keys = inserts
-        self._deletes, self._delete_keys = deletes
-        self._old, self._old_keys = old
-        self._delete_objects: Sequence[Any] = ()
-        self._old_objects: Sequence[Any] = ()
-        self._new, self._update_keys = new
-
-    def alone(self) -> Changes:
-        """This as everything that a message did."""
-        return Changes({self.name: self})
+        self.source = source
+        self._inserts = inserts
+        self._deletes = deletes
+        self._old = old
+        self._new = new
 
     @property
     def inserts(self) -> list[bytes]:
@@ -184,135 +232,51 @@ class TableChange:
     def __bool__(self) -> bool:
         return bool(self._inserts or self._deletes) or any(map(ne, self._old, self._new))
 
-    def keep_objects(self, memo: dict[Key, Any]) -> Steps[None]:
-        """Take the objects of rows that leave out of those that the table remembers.
+    def inserted_parts(self, skip: Skip = None) -> Iterable[Iterable[Any]]:
+        """The rows that appeared, as objects, some hundred at a time."""
+        return self._made(_parts(self._inserts), skip)
 
-        So a callback is given the very object that somebody may hold.
-        """
-        if memo:
-            self._delete_objects = yield from _taken(memo, self._delete_keys)
-            self._old_objects = yield from _taken(memo, self._old_keys)
+    def deleted_parts(self, skip: Skip = None) -> Iterable[Iterable[Any]]:
+        """The rows that left, as objects, some hundred at a time."""
+        return self._made(_parts(self._deletes), skip)
 
-    def decode(self, row: bytes) -> Any:
-        """The object for the bytes of one of these rows; raises `DecodeError`."""
-        return self._source.row(row)
-
-    def inserted(self, skip: Skip = None) -> Iterable[Any]:
-        """The rows that appeared, as objects."""
-        for part in _parts(self._inserts):
-            try:
-                made = self._source.objects(self._inserts[part], self._insert_keys[part], self._version)
-            except DecodeError:
-                yield from self._singly(self._inserts[part], (), skip)
-            else:
-                yield from made
-
-    def deleted(self, skip: Skip = None) -> Iterable[Any]:
-        """The rows that left, as objects."""
-        for part in _parts(self._deletes):
-            rows, known = self._deletes[part], self._delete_objects[part]
-            try:
-                made = self._gone(rows, known)
-            except DecodeError:
-                yield from self._singly(rows, known, skip)
-            else:
-                yield from made
-
-    def updated(self, skip: Skip = None) -> Iterable[tuple[Any, Any]]:
-        """The rows that were replaced, as objects (old, new)."""
+    def updated_parts(self, skip: Skip = None) -> Iterable[Iterable[tuple[Any, Any]]]:
+        """The rows that were replaced, as objects (old, new), some hundred at a time."""
         self._drop_equal()
-        for part in _parts(self._new):
-            old, known, new = self._old[part], self._old_objects[part], self._new[part]
+        make = self.source.make
+        for old, new in zip(_parts(self._old), _parts(self._new), strict=True):
             try:
-                gone = self._gone(old, known)
-                made = self._source.objects(new, self._update_keys[part], self._version)
+                pairs: Iterable[tuple[Any, Any]] = zip(make(old), make(new), strict=True)
             except DecodeError:
-                yield from self._pairs_singly(old, known, new, skip)
-            else:
-                yield from zip(gone, made, strict=True)
-
-    def __iter__(self) -> Iterator[Change]:
-        """Inserts, deletes, updates: the order in which callbacks run."""
-        yield from map(Inserted, self.inserted())
-        yield from map(Deleted, self.deleted())
-        yield from starmap(Updated, self.updated())
-
-    def __repr__(self) -> str:
-        return f"<{self.name}: {len(self.inserts)} inserted, {len(self.deletes)} deleted, {len(self.updates)} updated>"
+                pairs = self._pairs_singly(old, new, skip)
+            yield pairs
 
     def _drop_equal(self) -> None:
         if any(map(eq, self._old, self._new)):
             differing = list(map(ne, self._old, self._new))
-            self._old_objects = list(compress(self._old_objects, differing))
-            self._update_keys = list(compress(self._update_keys, differing))
             self._old, self._new = list(compress(self._old, differing)), list(compress(self._new, differing))
 
-    def _gone(self, rows: Rows, known: Sequence[Any]) -> Sequence[Any]:
-        """Objects of rows that have left: those that had been made, and new ones."""
-        if not known:
-            return self._source.make(rows)
-        if all(known):
-            return known
-        return [self._source.row(row) if made is None else made for row, made in zip(rows, known, strict=True)]
-
-    def _singly(self, rows: Rows, known: Sequence[Any], skip: Skip) -> Iterator[Any]:
-        for row, made in zip_longest(rows, known):
-            try:
-                yield self._source.row(row) if made is None else made
-            except DecodeError as error:
-                if skip is None:
-                    raise
-                skip(error)
-
-    def _pairs_singly(self, old: Rows, known: Sequence[Any], new: Rows, skip: Skip) -> Iterator[tuple[Any, Any]]:
-        for before, made, after in zip_longest(old, known, new):
-            pair = [*self._singly((before,), (made,), skip), *self._singly((after,), (), skip)]
+    def _pairs_singly(self, old: Rows, new: Rows, skip: Skip) -> Iterator[tuple[Any, Any]]:
+        for rows in zip(old, new, strict=True):
+            pair = list(self._singly(rows, skip))
             if len(pair) == 2:
                 yield pair[0], pair[1]
 
 
-def _taken(memo: dict[Key, Any], keys: Sequence[Key]) -> Steps[Sequence[Any]]:
-    """Objects by key, with None for those that were not there."""
-    objects: list[Any] = []
-    for part in slices(len(keys)):
-        objects += map(memo.pop, keys[part], repeat(None))
-        if part.stop < len(keys):
-            yield
-    return objects
-
-
-def _parts(rows: Rows) -> Iterator[slice]:
-    return (slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK))
+def _parts(rows: Rows) -> Iterator[Rows]:
+    return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
 
 
 class RowUpdated(TableChange):
     """One row was replaced under its primary key: what most transactions do, at a fraction of the usual cost."""
 
-    __slots__ = ("_after", "_before", "_before_object", "_key")
+    __slots__ = ("_after", "_before")
 
-    is_event = False
-
-    def __init__(
-        self, source: RowSource, version: int, key: Key, before: bytes, before_object: Any, after: bytes
-    ) -> None:
-        """Note what happened; `before_object` is what had been made of the old row, or None."""
-        self.name = source.name
-        self._source = source
-        self._version = version
-        self._key = key
+    def __init__(self, source: RowSource, before: bytes, after: bytes) -> None:
+        """Note what happened."""
+        self.source = source
         self._before = before
-        self._before_object = before_object
         self._after = after
-
-    @property
-    def inserts(self) -> list[bytes]:
-        """Bytes of the rows that appeared: none."""
-        return []
-
-    @property
-    def deletes(self) -> list[bytes]:
-        """Bytes of the rows that left: none."""
-        return []
 
     @property
     def updates(self) -> list[tuple[bytes, bytes]]:
@@ -327,16 +291,10 @@ class RowUpdated(TableChange):
     def __bool__(self) -> bool:
         return True
 
-    def inserted(self, skip: Skip = None) -> Iterable[Any]:  # noqa: ARG002 - there is no row to skip
-        """The rows that appeared: none."""
-        return ()
-
-    deleted = inserted
-
-    def updated(self, skip: Skip = None) -> Iterable[tuple[Any, Any]]:
+    def updated_parts(self, skip: Skip = None) -> Iterable[Iterable[tuple[Any, Any]]]:
         """The old and the new row, as objects."""
         try:
-            return (self.pair(),)
+            return ((self.pair(),),)
         except DecodeError as error:
             if skip is None:
                 raise
@@ -345,23 +303,18 @@ class RowUpdated(TableChange):
 
     def pair(self) -> tuple[Any, Any]:
         """The old and the new row, as objects; raises `DecodeError` if one of them is none."""
-        source = self._source
-        before = self._before_object
-        if before is None:
-            before = source.decode(self._before)
-        return before, source.object(self._key, self._after, self._version)
+        decode = self.source.decode
+        return decode(self._before), decode(self._after)
 
 
 class Snapshot(TableChange):
     """Rows of a table in which nothing was before, not even cut apart until somebody asks. Also the rows of events."""
 
-    __slots__ = ("_is_distinct", "_lists")
+    __slots__ = ("_is_distinct", "_lists", "is_event")
 
-    def __init__(
-        self, source: RowSource, version: int, lists: Sequence[RowList], *, is_event: bool, is_distinct: bool
-    ) -> None:
+    def __init__(self, source: RowSource, lists: Sequence[RowList], *, is_event: bool, is_distinct: bool) -> None:
         """Note what came: `is_distinct` says that no row is in the lists twice, which a bag of queries may do."""
-        super().__init__(source, version)
+        self.source = source
         self.is_event = is_event
         self._lists = lists
         self._is_distinct = is_distinct
@@ -379,15 +332,9 @@ class Snapshot(TableChange):
     def __bool__(self) -> bool:
         return any(map(len, self._lists))
 
-    def inserted(self, skip: Skip = None) -> Iterable[Any]:
-        """The rows that appeared, as objects."""
-        for rows in self._cut():
-            try:
-                made = self._source.make(rows) if self.is_event else self._source.objects(rows, None, self._version)
-            except DecodeError:
-                yield from self._singly(rows, (), skip)
-            else:
-                yield from made
+    def inserted_parts(self, skip: Skip = None) -> Iterable[Iterable[Any]]:
+        """The rows that appeared, as objects, some hundred at a time."""
+        return self._made(self._cut(), skip)
 
     def _cut(self) -> Iterator[Rows]:
         """The rows, some at a time, each of them once."""
@@ -412,11 +359,14 @@ class Changes(Mapping[str, TableChange]):
         self.skipped = skipped
         """Tables that the message named and the schema does not know; their rows were left out."""
 
-    @property
-    def only(self) -> TableChange | None:
-        """The change of the only table that the message named; None if it named several, or none."""
+    def all_changes(self) -> Changes:
+        """These, as everything that a message did."""
+        return self
+
+    def only(self) -> Changes | TableChange:
+        """The change of the only table that the message named; all of them if it named several, or none."""
         if len(self._tables) != 1 or self.skipped:
-            return None
+            return self
         (change,) = self._tables.values()
         return change
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 from ..errors import DecodeError, RemoteProtocolError
 from ..steps import STEP, Steps, batches, slices
 from ..wire.rowlist import RowList
 from . import owners
-from .changes import KEPT_OBJECTS, RowSource, TableChange
+from .changes import RowsChanged, RowSource, TableChange
 from .index import NAN, Indexes
 from .keys import Key
 from .lean import LeanRows
 from .owners import Owner
-from .planning import Delta, KeyedRows, LeanDelta, Plan, picked, remove_all, set_of
+from .planning import Delta, LeanDelta, Plan, picked, remove_all, set_of
 from .store import Store
 
 __all__ = ["GeneralPlanner"]
@@ -46,7 +46,7 @@ class GeneralPlanner:
         self._pair_by = pair_by
         self._lean = lean
 
-    def plan(self, delta: Delta, version: int) -> Steps[Plan]:
+    def plan(self, delta: Delta) -> Steps[Plan]:
         """Plan for anything.
 
         Raises:
@@ -70,11 +70,9 @@ class GeneralPlanner:
             old_keys = yield from self._keys(deletes)
             removed = yield from set_of(old_keys)
             yield from remove_all(removed, new_keys)
-            came, gone = (inserts, new_keys), (deletes, old_keys)
-            if lean is not None and (lean.inserts or lean.deletes):
-                came, gone, version = _with_unstored(came, lean.inserts), _with_unstored(gone, lean.deletes), -1
+            came, gone = (inserts, deletes) if lean is None else ([*inserts, *lean.inserts], [*deletes, *lean.deletes])
             return Plan(
-                (yield from self._change(came, gone, version)),
+                (yield from self._change(came, gone)),
                 removed=list(removed),
                 keys=new_keys,
                 rows=inserts,
@@ -90,8 +88,7 @@ class GeneralPlanner:
         """As `plan`, for a message of which nothing is to be stored: what is stored only tells what is told already."""
         try:
             lean = yield from self._lean.plan(delta, self._stores)
-            came, gone = _with_unstored(([], []), lean.inserts), _with_unstored(([], []), lean.deletes)
-            return Plan((yield from self._change(came, gone, -1)), known=lean.known)
+            return Plan((yield from self._change(list(lean.inserts), list(lean.deletes))), known=lean.known)
         except DecodeError as error:
             raise RemoteProtocolError(f"table {self._source.name}: {error}") from error
 
@@ -151,36 +148,20 @@ class GeneralPlanner:
                 yield
         return False
 
-    def _change(
-        self, came: tuple[list[bytes], list[Key]], gone: tuple[list[bytes], list[Key]], version: int
-    ) -> Steps[TableChange]:
-        if len(came[0]) + len(gone[0]) > KEPT_OBJECTS:
-            version = -1
-        if self._pair_by is None or not came[0] or not gone[0]:
-            return TableChange(self._source, version, inserts=came, deletes=gone)
+    def _change(self, came: list[bytes], gone: list[bytes]) -> Steps[TableChange]:
+        if self._pair_by is None or not came or not gone:
+            return RowsChanged(self._source, inserts=came, deletes=gone)
         pairs = _Pairs(self._pair_by)
-        for batch in batches(zip(*gone, strict=True)):
-            pairs.go(batch)
-            if len(batch) == STEP:
+        for rows in batches(gone):
+            pairs.go(rows)
+            if len(rows) == STEP:
                 yield
-        for batch in batches(zip(*came, strict=True)):
-            pairs.come(batch)
-            if len(batch) == STEP:
+        for rows in batches(came):
+            pairs.come(rows)
+            if len(rows) == STEP:
                 yield
-        left = yield from picked(*gone, (row not in pairs.replaced for row in gone[0]))
-        return TableChange(
-            self._source,
-            version,
-            inserts=(pairs.fresh.rows, pairs.fresh.keys),
-            deletes=(left.rows, left.keys),
-            old=(pairs.old.rows, pairs.old.keys),
-            new=(pairs.new.rows, pairs.new.keys),
-        )
-
-
-def _with_unstored(stored: tuple[list[bytes], list[Key]], rows: Sequence[bytes]) -> tuple[list[bytes], list[Key]]:
-    """Rows with their keys, and after them rows that the table does not store: no object is kept under their key."""
-    return [*stored[0], *rows], [*stored[1], *repeat(None, len(rows))]
+        left = yield from picked(gone, (row not in pairs.replaced for row in gone))
+        return RowsChanged(self._source, inserts=pairs.fresh, deletes=left, old=pairs.old, new=pairs.new)
 
 
 class _Outcome:
@@ -226,27 +207,29 @@ class _Pairs:
 
     def __init__(self, key_of: Callable[[bytes], Any]) -> None:
         self._key_of = key_of
-        self._going: dict[Any, tuple[bytes, Key]] = {}
-        self.fresh, self.old, self.new = KeyedRows(), KeyedRows(), KeyedRows()
+        self._going: dict[Any, bytes] = {}
+        self.fresh: list[bytes] = []
+        self.old: list[bytes] = []
+        self.new: list[bytes] = []
         self.replaced: set[bytes] = set()
 
-    def go(self, deletes: Iterable[tuple[bytes, Key]]) -> None:
+    def go(self, deletes: Iterable[bytes]) -> None:
         """Note rows that leave. NaN equals nothing, so a row with such a key is never replaced."""
-        for row, key in deletes:
+        for row in deletes:
             value = self._key_of(row)
             if value is not NAN:
-                self._going[value] = row, key
+                self._going[value] = row
 
-    def come(self, inserts: Iterable[tuple[bytes, Key]]) -> None:
+    def come(self, inserts: Iterable[bytes]) -> None:
         """Note rows that come, after all that leave."""
-        for row, key in inserts:
+        for row in inserts:
             old = self._going.pop(self._key_of(row), None)
             if old is None:
-                self.fresh.add(key, row)
+                self.fresh.append(row)
             else:
-                self.old.add(old[1], old[0])
-                self.new.add(key, row)
-                self.replaced.add(old[0])
+                self.old.append(old)
+                self.new.append(row)
+                self.replaced.add(old)
 
 
 class _Staging:

@@ -17,7 +17,7 @@ from .index import IndexChanges
 from .keys import Key
 from .owners import Owner
 
-__all__ = ["Delta", "KeyedRows", "LeanDelta", "Plan", "picked", "remove_all", "set_of"]
+__all__ = ["Delta", "LeanDelta", "Plan", "picked", "remove_all", "set_of"]
 
 _NOBODY: Final[Mapping[bytes, Owner]] = {}
 _NO_KEYS: Final[Mapping[Key, Owner | None]] = {}
@@ -118,21 +118,6 @@ class Plan:
         self.is_distinct = is_distinct
 
 
-class KeyedRows:
-    """Rows beside their keys."""
-
-    __slots__ = ("keys", "rows")
-
-    def __init__(self) -> None:
-        self.keys: list[Key] = []
-        self.rows: list[bytes] = []
-
-    def add(self, key: Key, row: bytes) -> None:
-        """Add one."""
-        self.keys.append(key)
-        self.rows.append(row)
-
-
 def set_of(keys: Sequence[Key]) -> Steps[set[Key]]:
     """Put keys into a set."""
     if len(keys) <= STEP:
@@ -144,12 +129,11 @@ def set_of(keys: Sequence[Key]) -> Steps[set[Key]]:
     return found
 
 
-def picked(rows: Sequence[bytes], keys: Sequence[Key], wanted: Iterable[bool]) -> Steps[KeyedRows]:
-    """The wanted rows and their keys."""
-    found = KeyedRows()
-    for batch in batches(compress(zip(keys, rows, strict=True), wanted)):
-        for key, row in batch:
-            found.add(key, row)
+def picked(rows: Sequence[bytes], wanted: Iterable[bool]) -> Steps[list[bytes]]:
+    """The wanted rows."""
+    found: list[bytes] = []
+    for batch in batches(compress(rows, wanted)):
+        found += batch
         if len(batch) == STEP:
             yield
     return found

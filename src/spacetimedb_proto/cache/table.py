@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import repeat
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from ..bsatn.codec import Codec
 from ..errors import DecodeError, EncodeError, RemoteProtocolError
@@ -20,7 +21,7 @@ from ..schema.model import Table
 from ..steps import STEP, Steps, batches, finish, slices
 from ..wire.rowlist import RowList
 from .bulk import BulkPlanner
-from .changes import KEPT_OBJECTS, RowUpdated, Snapshot, TableChange
+from .changes import RowUpdated, Snapshot, TableChange
 from .general import GeneralPlanner
 from .index import Indexes, key_reader
 from .keys import Key, Keys, primary_keys
@@ -30,6 +31,8 @@ from .planning import Delta, LeanDelta, Plan
 from .store import Store
 
 __all__ = ["TableCache"]
+
+T = TypeVar("T")
 
 _FEW: Final = 50_000
 """Rows of a snapshot that are cut apart as soon as somebody looks at them at all: it takes some ten milliseconds."""
@@ -45,7 +48,6 @@ class TableCache:
     Attributes:
         table: The table's definition.
         name: Its name.
-        version: Counts the messages that changed it.
         decode: Makes a new object of a row's bytes; raises `DecodeError`.
     """
 
@@ -55,7 +57,6 @@ class TableCache:
     def __init__(self, table: Table, codec: Codec) -> None:
         self.table = table
         self.name = table.name
-        self.version = 0
         self._codec = codec
         self.decode = codec.decode_exact
         self._snapshots: list[tuple[int, RowList]] = []
@@ -117,17 +118,6 @@ class TableCache:
             found = store.memo[key] = self.decode(data)
         return found
 
-    def object(self, key: Key, row: bytes, version: int) -> Any:
-        """As `row`, for a row that had this key when the table was of that version.
-
-        Raises:
-            DecodeError: It is no row of this table.
-        """
-        made = self.decode(row)
-        if version != self.version:
-            return made
-        return self._store.memo.setdefault(key, made)
-
     def make(self, rows: Sequence[bytes]) -> list[Any]:
         """New objects for many rows, whose sizes have been checked.
 
@@ -137,41 +127,41 @@ class TableCache:
         block = self._codec.decode_block
         return self._codec.decode_rows(rows) if block is None else block(b"".join(rows))
 
-    def objects(self, rows: Sequence[bytes], keys: Sequence[Key] | None, version: int) -> list[Any]:
-        """As `make`, but while the table is of that version each of its rows has one object, which is kept."""
-        if version != self.version:
-            return self.make(rows)
-        store = self._settled()
-        if keys is None:
-            keys = list(map(store.key, rows))
-        memo = store.memo
-        known = list(map(memo.get, keys)) if memo else ()
-        if any(known):
-            return [self.row(row) if made is None else made for row, made in zip(rows, known, strict=True)]
-        made = self.make(rows)
-        memo.update(zip(keys, made, strict=True))
-        return made
+    def finder(self, column: int) -> Callable[[Any], Any]:
+        """What finds the row that has a value in this column, which is unique by itself.
 
-    def find(self, column: int, value: Any) -> Any:
-        """The row that has this value in a column which is unique by itself; None if there is none.
-
-        Raises:
-            EncodeError: The column cannot hold the value.
+        Returns:
+            A function from the value to the row, or to None if there is none. It raises `EncodeError` for a value that
+            the column cannot hold.
         """
+        keys = self._store.keys
+        return self._find_key if keys is not None and keys.column == column else partial(self._find_unique, column)
+
+    def _find_key(self, value: Any) -> Any:
         store = self._store if self._work is None else self._settled()
-        keys = store.keys
-        if keys is None or keys.column != column:
-            return next(self.select({column: value}), None)
+        if type(value) is int:  # nearly always, and then the key; where it is not, nothing is found this way
+            found = store.memo.get(value)
+            if found is not None:
+                return found
+            row = store.rows.get(value)
+            if row is not None:
+                found = store.memo[value] = self.decode(row)
+                return found
+        return self._find_encoded(value)
+
+    def _find_encoded(self, value: Any) -> Any:
+        keys = primary_keys(self.table, self._codec)
+        assert keys is not None
+        if self._store.keys is None:
+            return self._find_unique(keys.column, value)
         try:
-            key = value if keys.is_integer and type(value) is int else keys.of_value(value)
+            row = self._store.rows.get(keys.of_value(value))
         except EncodeError as error:
-            raise error.within(self.table.columns[column].name).within(self.name) from None
-        found = store.memo.get(key)
-        if found is None and (row := store.rows.get(key)) is not None:
-            found = store.memo[key] = self.decode(row)
-        elif found is None and keys.is_integer:
-            self._as_held({column: value})
-        return found
+            raise error.within(self.table.columns[keys.column].name).within(self.name) from None
+        return None if row is None else self.row(row)
+
+    def _find_unique(self, column: int, value: Any) -> Any:
+        return next(self.select({column: value}), None)
 
     def select(self, values: Mapping[int, Any]) -> Iterator[Any]:
         """Rows whose columns (by position) equal `values`, through an index where one covers some of the columns.
@@ -283,18 +273,17 @@ class TableCache:
             raise RemoteProtocolError(f"table {self.table.name}: stored rows and events in one message")
         if self.table.is_event or delta.events:
             lists = [*delta.events, *(rows for _, rows in (*delta.inserts, *lean.inserts))]
-            return Plan(Snapshot(self, -1, lists, is_event=True, is_distinct=False))
+            return Plan(Snapshot(self, lists, is_event=True, is_distinct=False))
         if self.is_lazy and self._is_first(delta):
             lists = [rows for _, rows in delta.inserts]
-            version = self.version + 1 if sum(map(len, lists)) <= KEPT_OBJECTS else -1
             is_distinct = delta.is_distinct and not self.table.is_view  # what a view's function returns may be a bag
-            change = Snapshot(self, version, lists, is_event=False, is_distinct=is_distinct)
+            change = Snapshot(self, lists, is_event=False, is_distinct=is_distinct)
             return Plan(change, snapshots=delta.inserts, is_distinct=is_distinct)
         if self.is_lazy and self._is_first_lean(delta):
             return (yield from self._planning_first_lean(lean, is_distinct=delta.is_distinct))
         yield from self.settling()
         plan = (yield from self._planning_shortly(delta)) if self.is_lazy else None
-        return plan or (yield from self._general.plan(delta, self.version + 1))
+        return plan or (yield from self._general.plan(delta))
 
     def _planning_shortly(self, delta: Delta) -> Steps[Plan | None]:
         """A plan for a message that is all to be stored, or not at all, if there is a short way to one."""
@@ -324,7 +313,7 @@ class TableCache:
             raise RemoteProtocolError(f"table {self.name}: {error}") from error
         lists = [rows for _, rows in lean.inserts]
         is_distinct = is_distinct and not self.table.is_view
-        return Plan(Snapshot(self, -1, lists, is_event=False, is_distinct=is_distinct), known=known)
+        return Plan(Snapshot(self, lists, is_event=False, is_distinct=is_distinct), known=known)
 
     def _planning_bulk(self, delta: Delta) -> Steps[Plan | None]:
         inserts = [part for part in delta.inserts if len(part[1])]
@@ -334,11 +323,10 @@ class TableCache:
             return None
         coming = inserts[0][1] if inserts else _NO_ROWS
         going = deletes[0][1] if deletes else _NO_ROWS
-        return (yield from self._bulk.plan(sets.pop(), coming, going, self.version + 1))
+        return (yield from self._bulk.plan(sets.pop(), coming, going))
 
     def commit(self, plan: Plan) -> TableChange:
         """Carry out a plan made from the present state. Readers see it at once, and the steps left are `settling`'s."""
-        self.version += 1
         if plan.snapshots:
             self._snapshots, self._is_distinct = list(plan.snapshots), plan.is_distinct
             self._indexes.clear()
@@ -349,7 +337,8 @@ class TableCache:
 
     def _carry_out(self, plan: Plan) -> Steps[None]:
         store = self._store
-        yield from plan.change.keep_objects(store.memo)
+        if store.memo:
+            yield from self._forget_objects(plan)
         for part in slices(len(plan.removed)):
             deque(map(store.rows.pop, plan.removed[part]), 0)
             if part.stop < len(plan.removed):
@@ -365,6 +354,14 @@ class TableCache:
         if plan.known:
             yield from self._lean.commit(plan.known)
 
+    def _forget_objects(self, plan: Plan) -> Steps[None]:
+        memo = self._store.memo
+        for keys in (plan.removed, plan.keys):
+            for part in slices(len(keys)):
+                deque(map(memo.pop, keys[part], repeat(None)), 0)
+                if part.stop < len(keys):
+                    yield
+
     def _hold(self, plan: Plan) -> Steps[None]:
         held = self._store.held
         for part in slices(len(plan.released)):
@@ -376,12 +373,12 @@ class TableCache:
             if len(owned) == STEP:
                 yield
 
-    def replacing(self, query_set: int) -> Callable[[bytes, bytes], TableChange | None]:
+    def replacing(self, query_set: int, outcome: Callable[[TableChange], T]) -> Callable[[bytes, bytes], T | None]:
         """What replaces one row under its primary key, which is what most transactions do: plan and commit in one step.
 
         Returns:
-            A function of the row that came and the row that left, whose sizes must have been checked. It returns the
-            change; or None, and nothing has happened, if it is not as simple as that.
+            A function of the row that came and the row that left, whose sizes must have been checked. It returns what
+            `outcome` makes of the change; or None, and nothing has happened, if it is not as simple as that.
         """
         store, indexes = self._store, self._indexes.built
         keys, rows, held = store.keys, store.rows, store.held
@@ -389,7 +386,7 @@ class TableCache:
             return _not_simple
         unpack, memo = keys.unpack, store.memo
 
-        def replace(came: bytes, left: bytes) -> TableChange | None:
+        def replace(came: bytes, left: bytes) -> T | None:
             if self._work is not None or store.rows is not rows:
                 return None
             (key,) = unpack(came)
@@ -398,8 +395,9 @@ class TableCache:
             if (held or indexes or store.base != query_set) and not self._replace_elsewhere(query_set, came, left):
                 return None
             rows[key] = came
-            self.version = version = self.version + 1
-            return RowUpdated(self, version, key, left, memo.pop(key, None), came)
+            if memo:
+                memo.pop(key, None)
+            return outcome(RowUpdated(self, left, came))
 
         return replace
 

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
-from spacetimedb_proto.cache import CachePolicy, Change, Changes, TableChange
+from spacetimedb_proto.cache import CachePolicy, Change, Changes, RowUpdated, TableChange
 from spacetimedb_proto.client import ClientSession
 from spacetimedb_proto.errors import (
     ConnectionLost,
@@ -42,7 +42,7 @@ from spacetimedb_proto.events import (
     UnsubscribeApplied,
 )
 from spacetimedb_proto.schema.model import Schema
-from spacetimedb_proto.steps import Steps, batches
+from spacetimedb_proto.steps import Steps
 
 from .context import CallbackEvent, Context
 from .functions import Procedures, Reducers, procedures_of, reducers_of
@@ -268,15 +268,20 @@ class Engine:
 
     def _transaction(self, event: Transaction) -> bool | Steps[bool]:
         """Tell of a transaction at once if it is a small one of one table, as most are; else in steps."""
-        change = event.change
-        if change is None or change.size > SLICE or self._records.now():
+        did = event.did
+        if isinstance(did, Changes) or self._records.references:
             return self._telling(event, event.changes)
-        listeners = self._tables.get(change.name)
+        listeners = self._tables.get(did.source.name)
         if listeners is None:
             return False
-        if listeners.streams.now():
+        if listeners.streams.references:
             return self._telling(event, event.changes)
-        self._tell_at_once(Context(event, self), change, listeners)
+        if type(did) is RowUpdated:
+            self._tell_of_one_row(event, did, listeners)
+        elif did.size > SLICE:
+            return self._telling(event, event.changes)
+        else:
+            self._tell_at_once(Context(event, self), did, listeners)
         return False
 
     def _reducer(self, event: ReducerEvent) -> Steps[bool]:
@@ -333,6 +338,23 @@ class Engine:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
+    def _tell_of_one_row(self, event: Transaction, change: RowUpdated, listeners: TableListeners) -> None:
+        update, changes = listeners.update.callbacks, listeners.changes.callbacks
+        context = Context(event, self)
+        if update:
+            try:
+                old, new = change.pair()
+            except DecodeError as error:
+                listeners.skip(error)
+                update = ()
+        for callback in update:
+            try:
+                callback(context, old, new)
+            except Exception as error:
+                self.report(error, name_of(callback))
+        if changes:
+            self._call(changes, context, (change,))
+
     def _tell_at_once(self, context: Context, change: TableChange, listeners: TableListeners) -> None:
         insert, delete = listeners.insert.callbacks, listeners.delete.callbacks
         update, changes = listeners.update.callbacks, listeners.changes.callbacks
@@ -376,15 +398,15 @@ class Engine:
 
     def _telling_table(self, context: Context, change: TableChange, listeners: ListenersNow) -> Steps[None]:
         if listeners.insert:
-            for rows in batches(change.inserted(listeners.skip), SLICE):
+            for rows in change.inserted_parts(listeners.skip):
                 self._call(listeners.insert, context, rows)
                 yield
         if listeners.delete:
-            for rows in batches(change.deleted(listeners.skip), SLICE):
+            for rows in change.deleted_parts(listeners.skip):
                 self._call(listeners.delete, context, rows)
                 yield
         if listeners.update:
-            for pairs in batches(change.updated(listeners.skip), SLICE):
+            for pairs in change.updated_parts(listeners.skip):
                 self._call_with_pairs(listeners.update, context, pairs)
                 yield
         if listeners.changes and change:

@@ -80,23 +80,27 @@ class Stream(Generic[T]):
 
 
 class Streams(Generic[T]):
-    """The streams that record one thing. A stream that nobody holds any more is not among them."""
+    """The streams that record one thing. A stream that nobody holds any more is not among them.
 
-    __slots__ = ("_references",)
+    Attributes:
+        references: Weak ones, to each of them.
+    """
+
+    __slots__ = ("references",)
 
     def __init__(self) -> None:
-        self._references: set[ref[Stream[T]]] = set()
+        self.references: set[ref[Stream[T]]] = set()
 
     def add(self, stream: Stream[T]) -> None:
         """Have a stream record from now on."""
-        self._references.add(ref(stream, self._references.discard))
+        self.references.add(ref(stream, self.references.discard))
 
     def discard(self, stream: Stream[T]) -> None:
         """Have it record no more."""
-        self._references.discard(ref(stream))
+        self.references.discard(ref(stream))
 
     def now(self) -> tuple[Stream[T], ...]:
         """The streams as of now."""
-        if not self._references:
+        if not self.references:
             return ()
-        return tuple(stream for reference in self._references if (stream := reference()) is not None)
+        return tuple(stream for reference in self.references if (stream := reference()) is not None)

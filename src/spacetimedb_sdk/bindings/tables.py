@@ -78,6 +78,8 @@ class TableHandle:
         self._columns = {column.name: column.index for column in self._table.columns}
         attributes = engine.schema.row_codec(name).field_names
         self._columns |= {attribute: index for index, attribute in enumerate(attributes)}
+        alone = {key[0]: self._cache.finder(key[0]) for key in self._unique_keys() if len(key) == 1}
+        self._finders = {column: alone[index] for column, index in self._columns.items() if index in alone}
 
     @property
     def name(self) -> str:
@@ -147,6 +149,10 @@ class TableHandle:
             EncodeError: A value is not one that its column could hold.
             TypeError: There is no such column.
         """
+        if len(columns) == 1:
+            for name, value in columns.items():
+                if name in self._finders:
+                    return self._finders[name](value)
         values = self._values("find", columns)
         if not any(set(key) == values.keys() for key in self._unique_keys()):
             unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._unique_keys())

@@ -294,15 +294,16 @@ def test_rows_of_a_wrong_size_are_refused(rows):
         snapshot(cache, 1, "keyed", rows)
 
 
-def test_rows_are_decoded_once_and_leave_with_their_object():
+def test_rows_that_were_looked_up_are_decoded_once():
     cache = Cache(SCHEMA)
     snapshot(cache, 1, "keyed", [keyed(1, value=1)])
     (found,) = cache.table("keyed").select({0: 1})
     assert next(iter(cache.table("keyed"))) is found
     change = transact(cache, 1, "keyed", [keyed(1, value=2)], [keyed(1, value=1)])["keyed"]
     ((old, new),) = change.updated()
-    assert old is found
-    assert next(iter(cache.table("keyed"))) is new
+    assert (old.value, new.value) == (1, 2)
+    assert cache.table("keyed").finder(0)(1) == new
+    assert cache.table("keyed").finder(0)(1) is next(iter(cache.table("keyed")))
 
 
 def test_iteration_is_a_snapshot():

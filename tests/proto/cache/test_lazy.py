@@ -140,7 +140,7 @@ def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
         held = [row for row in twin.table("keyed").raw() if struct.unpack("<I", row[:4])[0] % 2 == query_set - 1]
         old = data.draw(st.sampled_from(held))
         new = old[:5] + bytes([data.draw(st.integers(0, 9))])
-        change = cache.table("keyed").replacing(query_set)(new, old)
+        change = cache.table("keyed").replacing(query_set, lambda change: change)(new, old)
         expected = transact(twin, query_set, "keyed", [new], [old])["keyed"]
         if change is None:
             assert old == new
@@ -157,8 +157,8 @@ def test_one_row_of_somebody_else_is_not_updated():
     snapshot(cache, 2, "keyed", [keyed(2)])
     table = cache.table("keyed")
     assert len(table) == 2
-    assert table.replacing(2)(keyed(1, value=1), keyed(1)) is None
-    assert table.replacing(1)(keyed(2, value=1), keyed(2)) is None, "it is held twice"
-    assert table.replacing(1)(keyed(3, value=1), keyed(3)) is None
-    assert table.replacing(1)(keyed(3, value=1), keyed(1)) is None
+    assert table.replacing(2, lambda change: change)(keyed(1, value=1), keyed(1)) is None
+    assert table.replacing(1, lambda change: change)(keyed(2, value=1), keyed(2)) is None, "it is held twice"
+    assert table.replacing(1, lambda change: change)(keyed(3, value=1), keyed(3)) is None
+    assert table.replacing(1, lambda change: change)(keyed(3, value=1), keyed(1)) is None
     assert table.raw() == {keyed(1): 1, keyed(2): 2}

@@ -99,8 +99,8 @@ def test_an_object_made_in_between_does_not_outlive_its_row():
     deltas = Deltas()
     deltas.update(1, update("keyed", [keyed(n, value=9) for n in range(6)], list(table.raw())))
     for _ in cache.applying(deltas):
-        assert table.find(0, 5).value in (0, 9)
-    assert table.find(0, 5).value == 9
+        assert table.finder(0)(5).value in (0, 9)
+    assert table.finder(0)(5).value == 9
 
 
 def payload(message, compression="none"):
