@@ -6,7 +6,6 @@ are an update; there is no update on the wire (protocol reference, 4.2).
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, starmap
 from operator import eq, ne
@@ -78,7 +77,7 @@ class RowSource(Protocol):
         ...
 
 
-class TableChange(ABC):
+class TableChange:
     """The net effect of one message on one table, in the order the rows arrived.
 
     The methods that make rows take `skip`: what to call with the `DecodeError` of a row that is none, so that the
@@ -121,13 +120,12 @@ class TableChange(ABC):
         return []
 
     @property
-    @abstractmethod
     def size(self) -> int:
         """Rows that the message named, at most: some of them may turn out not to have changed."""
-        ...
+        return 0
 
-    @abstractmethod
-    def __bool__(self) -> bool: ...
+    def __bool__(self) -> bool:
+        return False
 
     def decode(self, row: bytes) -> Any:
         """A new object for the bytes of one of these rows; raises `DecodeError`."""
@@ -268,20 +266,23 @@ def _parts(rows: Rows) -> Iterator[Rows]:
 
 
 class RowUpdated(TableChange):
-    """One row was replaced under its primary key: what most transactions do, at a fraction of the usual cost."""
+    """One row was replaced under its primary key: what most transactions do, at a fraction of the usual cost.
 
-    __slots__ = ("_after", "_before")
+    Attributes:
+        before: The old row's bytes.
+        after: The new row's.
+    """
 
-    def __init__(self, source: RowSource, before: bytes, after: bytes) -> None:
-        """Note what happened."""
-        self.source = source
-        self._before = before
-        self._after = after
+    # Filled in by its maker, `TableCache.replacing`: a constructor would be a good part of the cost.
+    __slots__ = ("after", "before")
+
+    before: bytes
+    after: bytes
 
     @property
     def updates(self) -> list[tuple[bytes, bytes]]:
         """The old and the new row's bytes."""
-        return [(self._before, self._after)]
+        return [(self.before, self.after)]
 
     @property
     def size(self) -> int:
@@ -304,7 +305,7 @@ class RowUpdated(TableChange):
     def pair(self) -> tuple[Any, Any]:
         """The old and the new row, as objects; raises `DecodeError` if one of them is none."""
         decode = self.source.decode
-        return decode(self._before), decode(self._after)
+        return decode(self.before), decode(self.after)
 
 
 class Snapshot(TableChange):

@@ -397,7 +397,9 @@ class TableCache:
             rows[key] = came
             if memo:
                 memo.pop(key, None)
-            return outcome(RowUpdated(self, left, came))
+            change = RowUpdated()
+            change.source, change.before, change.after = self, left, came
+            return outcome(change)
 
         return replace
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
 from spacetimedb_proto.cache import CachePolicy, Change, Changes, RowUpdated, TableChange
 from spacetimedb_proto.client import ClientSession
@@ -141,6 +141,17 @@ class Engine:
         self.db: Db = Namespace("table", self.schema.tables, lambda name: TableHandle(self, name), aliases)
         self.reducers: Reducers = reducers_of(self)
         self.procedures: Procedures = procedures_of(self)
+        self._handlers: dict[type, Callable[[Any], bool | Steps[bool]]] = {
+            SubscribeApplied: self._applied,
+            UnsubscribeApplied: self._unsubscribed,
+            SubscriptionFailed: self._failed,
+            Transaction: self._transaction,
+            ReducerEvent: self._reducer,
+            ProcedureReturned: self._procedure,
+            QueryReturned: self._query,
+            CallFailed: self._call_failed,
+            Disconnected: self._disconnected,
+        }
         slots = {name: slot for slot, name in self.schema.type_names.items()}
         self.types: Namespace[Any] = Namespace(
             "type", slots, lambda name: self.schema.types.python_type(slots[name]), {}
@@ -239,7 +250,7 @@ class Engine:
             else may be done with the connection's events before all of them are taken.
         """
         handler = self._handlers.get(type(event))
-        return handler(self, event) if handler else False
+        return handler(event) if handler else False
 
     def _applied(self, event: SubscribeApplied) -> Steps[bool]:
         subscription = self._subscriptions.get(event.query_set_id)
@@ -269,7 +280,7 @@ class Engine:
     def _transaction(self, event: Transaction) -> bool | Steps[bool]:
         """Tell of a transaction at once if it is a small one of one table, as most are; else in steps."""
         did = event.did
-        if isinstance(did, Changes) or self._records.references:
+        if not isinstance(did, TableChange) or self._records.references:
             return self._telling(event, event.changes)
         listeners = self._tables.get(did.source.name)
         if listeners is None:
@@ -323,18 +334,6 @@ class Engine:
         for stream in streams:
             stream.end(event.error)
         return True
-
-    _handlers: ClassVar[Mapping[type, Callable[[Any, Any], bool | Steps[bool]]]] = {
-        SubscribeApplied: _applied,
-        UnsubscribeApplied: _unsubscribed,
-        SubscriptionFailed: _failed,
-        Transaction: _transaction,
-        ReducerEvent: _reducer,
-        ProcedureReturned: _procedure,
-        QueryReturned: _query,
-        CallFailed: _call_failed,
-        Disconnected: _disconnected,
-    }
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
