@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -55,6 +56,7 @@ class Measurement:
         self.found: dict[str, float | int | None] = {}
         self.updates = 0
         self.updates_sum = 0
+        self._value = attrgetter(self.shape.value)
         self._memory = Memory()
 
     def load(self, client: Client) -> Subscription:
@@ -111,9 +113,6 @@ class Measurement:
 
     def _note(self, name: str, start: Clock) -> None:
         self.found[name], self.found[f"{name}_cpu"] = start.since()
-
-    def _value(self, row: Any) -> int:
-        return int(getattr(row, self.shape.value))
 
     def result(self) -> str:
         """What was measured and found, as one line of JSON."""

@@ -72,7 +72,7 @@ class RowSource(Protocol):
         """Makes a new object of a row's bytes; raises `DecodeError`."""
         ...
 
-    def make(self, rows: Rows) -> list[Any]:
+    def make(self, rows: Rows | RowList) -> list[Any]:
         """New objects for many rows; raises `DecodeError` for the first that is none."""
         ...
 
@@ -164,7 +164,7 @@ class TableChange:
     def __repr__(self) -> str:
         return f"<{self.name}: {len(self.inserts)} inserted, {len(self.deletes)} deleted, {len(self.updates)} updated>"
 
-    def _made(self, parts: Iterable[Rows], skip: Skip) -> Iterator[Iterable[Any]]:
+    def _made(self, parts: Iterable[Rows | RowList], skip: Skip) -> Iterator[Iterable[Any]]:
         for rows in parts:
             try:
                 made: Iterable[Any] = self.source.make(rows)
@@ -172,7 +172,7 @@ class TableChange:
                 made = self._singly(rows, skip)
             yield made
 
-    def _singly(self, rows: Rows, skip: Skip) -> Iterator[Any]:
+    def _singly(self, rows: Rows | RowList, skip: Skip) -> Iterator[Any]:
         decode = self.source.decode
         for row in rows:
             try:
@@ -337,9 +337,9 @@ class Snapshot(TableChange):
         """The rows that appeared, as objects, some hundred at a time."""
         return self._made(self._cut(), skip)
 
-    def _cut(self) -> Iterator[Rows]:
+    def _cut(self) -> Iterator[Rows | RowList]:
         """The rows, some at a time, each of them once."""
-        parts = (part.rows() for rows in self._lists for part in rows.parts(_CHUNK))
+        parts = (part for rows in self._lists for part in rows.parts(_CHUNK))
         if self._is_distinct:
             yield from parts
             return

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
+from operator import is_not
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from ..bsatn.codec import Codec
@@ -83,25 +84,24 @@ class TableCache:
         """The rows as of now: what changes later, changes nothing in this iteration."""
         if self._snapshots and self._is_distinct and sum(len(rows) for _, rows in self._snapshots) > _FEW:
             parts = [part for _, rows in self._snapshots for part in rows.parts(_CHUNK)]
-            return self._each(part.rows() for part in parts)
+            return chain.from_iterable(map(self._made, parts))
         store = self._settled()
-        rows = list(store.rows.values())
-        if store.memo:
-            return self._each_known(rows, list(store.rows), store.memo)
-        return self._each(rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+        rows, keys, memo = list(store.rows.values()), list(store.rows) if store.memo else (), store.memo
+        chunks = [slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK)]
+        return chain.from_iterable(self._known(rows[part], keys[part], memo) for part in chunks)
 
-    def _each(self, chunks: Iterable[Sequence[bytes]]) -> Iterator[Any]:
-        for rows in chunks:
-            try:
-                made: Iterable[Any] = self.make(rows)
-            except DecodeError:
-                made = map(self.decode, rows)  # so that the rows before the bad one come out
-            yield from made
-
-    def _each_known(self, rows: Sequence[bytes], keys: Sequence[Key], memo: Mapping[Key, Any]) -> Iterator[Any]:
+    def _known(self, rows: Sequence[bytes], keys: Sequence[Key], memo: Mapping[Key, Any]) -> Iterable[Any]:
+        """Objects of rows: those that have been made, and new ones."""
         known = list(map(memo.get, keys))
-        for row, made in zip(rows, known, strict=True):
-            yield self.decode(row) if made is None else made
+        if not any(map(is_not, known, repeat(None))):
+            return self._made(rows)
+        return (self.decode(row) if made is None else made for row, made in zip(rows, known, strict=True))
+
+    def _made(self, rows: Sequence[bytes] | RowList) -> Iterable[Any]:
+        try:
+            return self.make(rows)
+        except DecodeError:
+            return map(self.decode, rows)  # so that the rows before the bad one come out
 
     def row(self, data: bytes) -> Any:
         """The row object for these bytes; of a row that is in the table always the same one.
@@ -118,14 +118,16 @@ class TableCache:
             found = store.memo[key] = self.decode(data)
         return found
 
-    def make(self, rows: Sequence[bytes]) -> list[Any]:
+    def make(self, rows: Sequence[bytes] | RowList) -> list[Any]:
         """New objects for many rows, whose sizes have been checked.
 
         Raises:
             DecodeError: One is no row of this table.
         """
         block = self._codec.decode_block
-        return self._codec.decode_rows(rows) if block is None else block(b"".join(rows))
+        if block is None:
+            return self._codec.decode_rows(rows.rows() if isinstance(rows, RowList) else rows)
+        return block(rows.data if isinstance(rows, RowList) else b"".join(rows))
 
     def finder(self, column: int) -> Callable[[Any], Any]:
         """What finds the row that has a value in this column, which is unique by itself.
