@@ -425,6 +425,14 @@ class Engine:
     def _call_with_pairs(
         self, callbacks: Sequence[UpdateCallback], context: Context, pairs: Iterable[tuple[Any, Any]]
     ) -> None:
+        if len(callbacks) == 1:  # nearly always, and then a loop inside the loop would be a third of the cost
+            (callback,) = callbacks
+            for old, new in pairs:
+                try:
+                    callback(context, old, new)
+                except Exception as error:
+                    self.report(error, name_of(callback))
+            return
         for old, new in pairs:
             for callback in callbacks:
                 try:
