@@ -18,7 +18,7 @@ T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
 """Work that yields between its steps and returns a `T`."""
 
-STEP: Final = 8192
+STEP: Final = 2048
 """Rows that one step touches at most: some milliseconds, whatever is done to them."""
 
 

@@ -219,8 +219,7 @@ class RowsChanged(TableChange):
     @property
     def updates(self) -> list[tuple[bytes, bytes]]:
         """Bytes of rows replaced under one primary key, as (old, new)."""
-        self._drop_equal()
-        return list(zip(self._old, self._new, strict=True))
+        return list(zip(*_differing(self._old, self._new), strict=True))
 
     @property
     def size(self) -> int:
@@ -240,25 +239,26 @@ class RowsChanged(TableChange):
 
     def updated_parts(self, skip: Skip = None) -> Iterable[Iterable[tuple[Any, Any]]]:
         """The rows that were replaced, as objects (old, new), some hundred at a time."""
-        self._drop_equal()
         make = self.source.make
-        for old, new in zip(_parts(self._old), _parts(self._new), strict=True):
+        for old, new in map(_differing, _parts(self._old), _parts(self._new)):
             try:
                 pairs: Iterable[tuple[Any, Any]] = zip(make(old), make(new), strict=True)
             except DecodeError:
                 pairs = self._pairs_singly(old, new, skip)
             yield pairs
 
-    def _drop_equal(self) -> None:
-        if any(map(eq, self._old, self._new)):
-            differing = list(map(ne, self._old, self._new))
-            self._old, self._new = list(compress(self._old, differing)), list(compress(self._new, differing))
-
     def _pairs_singly(self, old: Rows, new: Rows, skip: Skip) -> Iterator[tuple[Any, Any]]:
         for rows in zip(old, new, strict=True):
             pair = list(self._singly(rows, skip))
             if len(pair) == 2:
                 yield pair[0], pair[1]
+
+
+def _differing(old: Rows, new: Rows) -> tuple[Rows, Rows]:
+    """Rows that were replaced by others, and those."""
+    if not any(map(eq, old, new)):
+        return old, new
+    return list(compress(old, map(ne, old, new))), list(compress(new, map(ne, old, new)))
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:
