@@ -152,7 +152,10 @@ class TableHandle:
         if len(columns) == 1:
             for name, value in columns.items():
                 if name in self._finders:
-                    return self._finders[name](value)
+                    found = self._finders[name](value)
+                    if found is None:
+                        self._reading(".find()")  # so that "none" is not said of rows that nobody keeps
+                    return found
         values = self._values("find", columns)
         if not any(set(key) == values.keys() for key in self._unique_keys()):
             unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._unique_keys())

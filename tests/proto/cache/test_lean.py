@@ -373,18 +373,6 @@ def test_of_a_key_that_is_known_neither_before_nor_after_nothing_is_told():
     assert cache.table("keyed").lean_count == 0
 
 
-def test_lean_rows_leave_no_objects_in_the_table():
-    cache, policies = Cache(SCHEMA), {2: "none"}
-    insert(cache, policies, 1, "keyed", [keyed(9)])
-    found = cache.table("keyed").find(0, 9)
-    list(transact(cache, policies, (2, "keyed", [keyed(1)], [])).inserted())
-    assert cache.table("keyed").find(0, 1) is None
-    assert cache.table("keyed").memory().objects == 1
-    (left,) = transact(cache, policies, (2, "keyed", [], [keyed(1)])).deleted()
-    assert left.id == 1
-    assert cache.table("keyed").find(0, 9) is found
-
-
 @pytest.mark.parametrize("is_lazy", [True, False])
 def test_a_key_that_is_not_held_cannot_leave(is_lazy):
     cache, policies = Cache(SCHEMA), {1: "keys", 2: "keys"}
