@@ -31,11 +31,19 @@ from tests.schemas import schema
 SCHEMA = schema("sdk-test")
 
 
+class HandPending(Pending):
+    """An outcome that can be waited for by hand."""
+
+    def __await__(self):
+        yield
+        return self.result()
+
+
 class HandHost:
     """A host that is driven by hand."""
 
     def pending(self, what, report):
-        return Pending(what, report)
+        return HandPending(what, report)
 
     def stream(self, what, unregister):
         return Stream(what, unregister)
@@ -274,3 +282,30 @@ def test_many_callbacks_run_in_steps(bench, kind):
     while (item := stream.next_nowait()) is not None:
         recorded.append(item.row.s)
     assert recorded == seen
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_wait_that_is_cancelled_as_the_rows_come_takes_the_subscription_back(bench, when):
+    """The scheduler may run whoever was cancelled after the answer has come in."""
+    sub = bench.engine.subscribe(["SELECT * FROM one_string"])
+    (request,) = bench.asked()
+    waiting = sub.__await__()
+    next(waiting)
+    applied = m.SubscribeApplied(request.request_id, request.query_set_id, m.QueryRows([]))
+    if when == "before":
+        bench.say(applied)
+    with pytest.raises(KeyboardInterrupt):
+        waiting.throw(KeyboardInterrupt())
+    if when == "after":
+        bench.say(applied)
+    (leave,) = bench.asked()
+    assert leave.query_set_id == request.query_set_id
+
+
+def test_a_wait_for_what_has_come_changes_nothing_when_it_is_cancelled(bench):
+    sub, _ = bench.subscribe()
+    waiting = sub.__await__()
+    next(waiting)
+    with pytest.raises(KeyboardInterrupt):
+        waiting.throw(KeyboardInterrupt())
+    assert bench.asked() == []

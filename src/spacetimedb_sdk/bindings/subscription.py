@@ -115,10 +115,12 @@ class Subscription:
             self._ended.resolve(None)
 
     def __await__(self) -> Generator[Any, Any, Subscription]:
+        was_applied = self._applied.done()
         try:
             return (yield from self._applied.__await__())  # type: ignore[attr-defined, no-any-return]
         except BaseException:
-            if not self._applied.done():  # whoever waited was cancelled, and with it the wish for the rows
+            # Whoever waited was cancelled, and with it the wish for the rows: also when they came in the same moment.
+            if not was_applied:
                 self.unsubscribe()
             raise
 
