@@ -8,22 +8,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from .bsatn.values import ConnectionId, Identity
 from .cache import CACHE_POLICIES, Cache, CachePolicy
 from .calls import Call, CallKind, Encoded, encode_arguments
 from .errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError, SpacetimeDBError
-from .events import NEED_DATA, WORKING, CallFailed, Disconnected, Event, NeedData, Working
+from .events import (
+    NEED_DATA,
+    WORKING,
+    Advance,
+    Burst,
+    CallFailed,
+    Disconnected,
+    Event,
+    NeedData,
+    Working,
+    next_of,
+)
 from .limits import Limits
 from .query_sets import QuerySets
-from .receiver import SHARED, Receiver, Replace
+from .receiver import SHARED, Receiver
 from .schema.model import Function, Schema
 from .states import CallInput
 from .steps import Steps
 from .wire import Protocol, Run, Sealed, Waiting, is_long_to_open, messages
 from .wire import protocol as protocol_named
-from .wire.runs import RowPair, Template
 
 __all__ = ["ClientSession"]
 
@@ -48,9 +59,7 @@ class ClientSession:
         self._inbox_bytes = 0
         self._reading: Iterator[messages.ServerMessage | Run] = iter(())
         self._applying: Steps[Event] | None = None
-        self._rows: Iterator[RowPair] = iter(())
-        self._template: Template
-        self._replace: Replace
+        self._burst: Burst | None = None
         self._final_events: deque[Event] = deque()
         self._dead: SpacetimeDBError | None = None
         self._lost: Disconnected | None = None
@@ -229,26 +238,20 @@ class ClientSession:
             RemoteProtocolError: The server broke the protocol or a limit. The session is dead for good: every later
                 call says why, and the cache stays readable as of the last good message.
         """
-        while isinstance(event := self.advance(), Working):
-            pass
-        return event
+        return next_of(self.advance)
 
-    def advance(self) -> Event | NeedData | Working:
+    def advance(self) -> Advance:
         """As `next_event`, but do no more than some thousand rows' work, so that an event loop is not held up.
 
         Until a message is done, the cache is as it was before it.
 
         Returns:
-            `Working` when there is more to do before the next event: call again.
+            An event, or `NEED_DATA`; `Working` when there is more to do before the next event: call again. A generator
+            of the next few transactions, where they are small and alike; it need not be used up, for what is left of it
+            comes again.
         """
         if self._dead is None:
             try:
-                for came, left in self._rows:
-                    updated = self._replace(came, left)
-                    if updated is not None:
-                        return updated
-                    self._begin(self._template.message((came, left)))
-                    break
                 event = self._advance()
                 if event is not None:
                     return event
@@ -272,16 +275,17 @@ class ClientSession:
             if self._dead is not None:
                 self._end_everything()
 
-    def _advance(self) -> Event | Working | None:
+    def _advance(self) -> Event | Working | Burst | None:
         """Advance by a step, or by a message if that is short; None if there is nothing to do."""
+        if self._burst is not None:
+            return self._burst
         while True:
             if self._applying is not None:
                 return self._apply_on(self._applying)
             for item in self._reading:
                 if isinstance(item, Run):
-                    self._template, self._rows = item.template, item.rows
-                    self._replace = self._received.replacing(item.template)
-                    return WORKING
+                    self._burst = self._replace_rows(item)
+                    return self._burst
                 self._begin(item)
                 break
             else:
@@ -293,6 +297,20 @@ class ClientSession:
         if self._lost is not None:
             self._die(self._lost.error or LocalProtocolError("the connection was closed"))
         return None
+
+    def _replace_rows(self, run: Run) -> Burst:
+        """Apply the messages of a run as they are asked for, as long as nothing but a row is replaced."""
+        replace = self._received.replacing(run.template)
+        for came, left in run.rows:
+            if self._dead is not None:
+                return
+            event = replace(came, left)
+            if event is None:
+                self._begin(run.template.message((came, left)))
+                self._reading = chain((run,), self._reading)
+                break
+            yield event
+        self._burst = None
 
     def _begin(self, message: messages.ServerMessage) -> None:
         self._applying = self._received.applying(message)
@@ -321,7 +339,7 @@ class ClientSession:
         self._dead = error
         self._inbox.clear()
         self._reading = iter(())
-        self._rows = iter(())
+        self._burst = None
         self._applying = None
         if self._lost is not None:
             self._end_everything()

@@ -7,7 +7,7 @@ handed out; row callbacks and change streams are fed from it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import attrs
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "NEED_DATA",
     "WORKING",
+    "Advance",
     "Arguments",
     "BatchApplied",
+    "Burst",
     "CallFailed",
     "Committed",
     "Connected",
@@ -40,6 +42,7 @@ __all__ = [
     "Transaction",
     "UnsubscribeApplied",
     "Working",
+    "next_of",
 ]
 
 
@@ -272,3 +275,20 @@ Event: TypeAlias = (
     | CallFailed
     | Disconnected
 )
+
+Burst: TypeAlias = Generator[Transaction, None, None]
+"""Transactions of one row each, which `advance()` hands out together. Taking the next one applies it."""
+
+Advance: TypeAlias = "Event | NeedData | Working | Burst"
+"""What `advance()` returns."""
+
+
+def next_of(advance: Callable[[], Advance]) -> Event | NeedData:
+    """The next event, however many calls of `advance` that takes."""
+    while True:
+        outcome = advance()
+        if isinstance(outcome, Generator):
+            for event in outcome:
+                return event
+        elif not isinstance(outcome, Working):
+            return outcome

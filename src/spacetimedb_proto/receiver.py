@@ -37,7 +37,7 @@ from .wire.runs import Template
 
 __all__ = ["Receiver", "Replace"]
 
-Replace: TypeAlias = Callable[[bytes, bytes], Event | None]
+Replace: TypeAlias = Callable[[bytes, bytes], Transaction | None]
 """Replaces a row: see `Receiver.replacing`."""
 
 SHARED: Final = 0

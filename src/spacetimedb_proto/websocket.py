@@ -26,7 +26,7 @@ from .connection import (
     Timeouts,
 )
 from .errors import ConnectError, ConnectionLost, ConnectionRefused, LocalProtocolError, RemoteProtocolError
-from .events import NEED_DATA, Disconnected, Event, NeedData, Working
+from .events import NEED_DATA, Advance, Disconnected, Event, NeedData, next_of
 from .handshake import (
     ClientHandshake,
     accept_headers,
@@ -138,12 +138,10 @@ class ClientConnection(FramedConnection):
             What happened, or `NEED_DATA`. What was received before the end comes first, then `CallFailed` for each call
             under way, and `Disconnected` last.
         """
-        while isinstance(event := self.advance(), Working):
-            pass
-        return event
+        return next_of(self.advance)
 
-    def advance(self) -> Event | NeedData | Working:
-        """As `next_event`, but do no more than some milliseconds' work; `Working` says that there is more to do."""
+    def advance(self) -> Advance:
+        """As `next_event`, but in short steps, and several small transactions at once: see `ClientSession.advance`."""
         session = self._session
         if session is not None:
             try:

@@ -177,8 +177,11 @@ class Driven(Protocol[E_co]):
         """Advance by one event; the last one is `Disconnected`."""
         ...
 
-    def advance(self) -> E_co | Disconnected | NeedData | Working:
-        """The same, in steps of some milliseconds: `Working` says that there is more to do."""
+    def advance(self) -> E_co | Disconnected | NeedData | Working | Generator[E_co, None, None]:
+        """The same in steps of some milliseconds, of which `Working` says that there are more.
+
+        Several events may come together; those that are not taken come again.
+        """
         ...
 
     @property
@@ -352,26 +355,28 @@ class Pump(Generic[E]):
         if self._steps is not None and not self._take_steps(self._steps, end):
             return True
         advance, on_event, clock = self._connection.advance, self.on_event, self._clock
-        while (next_event := advance()) is not NEED_DATA:
-            count += 1
-            if isinstance(next_event, Working):
-                self._job = next_event.job
-                if self._job is not None or clock() >= end:
-                    break
+        is_over = False
+        while not is_over and (next_ones := advance()) is not NEED_DATA:
+            if isinstance(next_ones, Working):
+                self._job = next_ones.job
+                is_over = self._job is not None or clock() >= end
                 continue
-            event = next_event
-            try:
-                outcome = on_event(event)
-            except BaseException as error:
-                outcome = self._fail(error)
-            if outcome and (outcome is True or not self._take_steps(outcome, end)):
-                break
-            if count % EVENTS_PER_LOOK == 0 and (count == FAIR_SHARE or clock() >= end):
-                break
+            for event in next_ones if isinstance(next_ones, Generator) else (next_ones,):
+                count += 1
+                try:
+                    outcome = on_event(event)
+                except BaseException as error:
+                    outcome = self._fail(error)
+                if outcome and (outcome is True or not self._take_steps(outcome, end)):
+                    is_over = True
+                    break
+                if count % EVENTS_PER_LOOK == 0 and (count >= FAIR_SHARE or clock() >= end):
+                    is_over = True
+                    break
         if isinstance(event, Disconnected):
             self._ended.set()
             self._output.set()
-        return next_event is not NEED_DATA
+        return is_over
 
     def _take_steps(self, steps: object, end: float) -> bool:
         """Take the steps that handling an event needs, for as long as the turn lasts.
