@@ -274,6 +274,7 @@ class TableCache:
         if delta.events and not self.table.is_event and (delta.inserts or delta.deletes or delta.lean):
             raise RemoteProtocolError(f"table {self.table.name}: stored rows and events in one message")
         if self.table.is_event or delta.events:
+            yield from self.settling()
             lists = [*delta.events, *(rows for _, rows in (*delta.inserts, *lean.inserts))]
             return Plan(Snapshot(self, lists, is_event=True, is_distinct=False))
         if self.is_lazy and self._is_first(delta):

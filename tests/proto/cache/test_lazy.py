@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacetimedb_proto.cache import Cache, Deltas
-from spacetimedb_proto.wire.messages import PersistentTableRows, TableUpdate
+from spacetimedb_proto.wire.messages import EventTableRows, PersistentTableRows, TableUpdate
 from spacetimedb_proto.wire.rowlist import RowList
 
 from .test_cache import SCHEMA, drop, keyed, plain, rows_of, snapshot, transact
@@ -162,3 +162,11 @@ def test_one_row_of_somebody_else_is_not_updated():
     assert table.replacing(1, lambda change: change)(keyed(3, value=1), keyed(3)) is None
     assert table.replacing(1, lambda change: change)(keyed(3, value=1), keyed(1)) is None
     assert table.raw() == {keyed(1): 1, keyed(2): 2}
+
+
+def test_events_leave_a_snapshot_alone_that_nobody_has_looked_at():
+    cache, deltas = lazy(), Deltas()
+    snapshot(cache, 1, "keyed", [keyed(1), keyed(2)])
+    deltas.update(1, [TableUpdate("keyed", [EventTableRows(RowList.of([keyed(3)]))])])
+    assert cache.apply(deltas)["keyed"].inserts == [keyed(3)]
+    assert cache.table("keyed").raw() == {keyed(1): 1, keyed(2): 1}
