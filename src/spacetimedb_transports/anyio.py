@@ -8,14 +8,12 @@ Importing this module imports neither trio nor a running loop.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import math
 import ssl as tls
-import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -28,6 +26,7 @@ from spacetimedb_proto.http import HttpExchange, HttpResponse
 from spacetimedb_proto.uri import Endpoint
 
 from . import asyncio_stream
+from .background import Background, in_trio, spawn
 
 __all__ = ["Background", "Dial", "Driven", "Pump", "dial", "fetch", "spawn"]
 
@@ -97,7 +96,7 @@ async def dial(
 async def _open(endpoint: Endpoint, ssl: tls.SSLContext | None) -> ByteStream:
     context = ssl or tls.create_default_context() if endpoint.is_tls else None
     # Other loops that look like asyncio's, such as uvloop's, know fewer options.
-    if not _in_trio() and isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+    if not in_trio() and isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
         return await asyncio_stream.connect(endpoint.host, endpoint.port, context)
     if context is None:
         return await anyio.connect_tcp(endpoint.host, endpoint.port)
@@ -361,7 +360,7 @@ class Pump(Generic[E]):
                 self._job = next_ones.job
                 is_over = self._job is not None or clock() >= end
                 continue
-            for event in next_ones if isinstance(next_ones, Generator) else (next_ones,):
+            for event in cast("Iterable[E]", next_ones) if isinstance(next_ones, Generator) else (next_ones,):
                 count += 1
                 try:
                     outcome = on_event(event)
@@ -430,73 +429,3 @@ def _told(error: BaseException) -> str:
     if several:
         return "; ".join(dict.fromkeys(map(_told, several)))
     return str(cause) or type(cause).__name__
-
-
-# --- running in the background ----------------------------------------------------------------------------------------
-
-
-def _in_trio() -> bool:
-    trio: Any = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
-
-
-class Background:
-    """A task that runs on its own, in no task group of the caller's."""
-
-    _running: ClassVar[set[Background]] = set()  # asyncio itself holds its tasks only weakly
-
-    def __init__(self) -> None:
-        self._scope = anyio.CancelScope()
-        self._done = anyio.Event()
-        self._error: BaseException | None = None
-        self._task: object = None
-
-    def cancel(self) -> None:
-        """Ask the task to stop. It may already have."""
-        self._scope.cancel()
-
-    async def wait(self) -> None:
-        """Wait until the task has ended.
-
-        Raises:
-            BaseException: What ended it, other than a cancellation.
-        """
-        await self._done.wait()
-        if self._error is not None:
-            raise self._error
-
-    def start(self, async_fn: Callable[[], Awaitable[object]], name: str) -> None:
-        """Start the task; to be called once."""
-        self._running.add(self)
-        if _in_trio():
-            trio: Any = sys.modules["trio"]
-            context = contextvars.copy_context()
-            self._task = trio.lowlevel.spawn_system_task(self._run, async_fn, name=name, context=context)
-        else:
-            self._task = asyncio.create_task(self._run(async_fn), name=name)
-
-    async def _run(self, async_fn: Callable[[], Awaitable[object]]) -> None:
-        try:
-            with self._scope:
-                await async_fn()
-        except anyio.get_cancelled_exc_class():
-            raise  # the loop is shutting down
-        except BaseException as error:  # trio's system tasks must not raise, and nobody reads an asyncio task's error
-            self._error = error
-        finally:
-            self._running.discard(self)
-            self._done.set()
-
-
-def spawn(async_fn: Callable[[], Awaitable[object]], name: str) -> Background:
-    """Run a function in the background, in a copy of the caller's context.
-
-    It ends by itself, by `cancel()`, or with the loop; under trio, system tasks are cancelled when the main task ends.
-
-    Args:
-        async_fn: Called without arguments. What it raises is kept for `Background.wait`.
-        name: Shown by debugging tools.
-    """
-    background = Background()
-    background.start(async_fn, name)
-    return background
