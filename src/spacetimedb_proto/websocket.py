@@ -240,8 +240,10 @@ class ServerConnection(FramedConnection):
     advance = next_event
     """A client's messages are small: none takes more than one step."""
 
-    is_behind: Final = False
-    """Clients are not held back."""
+    @property
+    def is_behind(self) -> bool:
+        """Never: clients are not held back."""
+        return False
 
     def accept(self, session: ServerSession, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer an upgrade request with 101 and carry `session` from here on, under its protocol's name.

@@ -342,15 +342,11 @@ class Engine:
         context = Context(event, self)
         if update:
             try:
-                old, new = change.pair()
+                pair = change.pair()
             except DecodeError as error:
                 listeners.skip(error)
-                update = ()
-        for callback in update:
-            try:
-                callback(context, old, new)
-            except Exception as error:
-                self.report(error, name_of(callback))
+            else:
+                self._call_with_pairs(update, context, (pair,))
         if changes:
             self._call(changes, context, (change,))
 

@@ -287,7 +287,10 @@ class Service:
 
     advance = next_event
 
-    is_behind: Final = False
+    @property
+    def is_behind(self) -> bool:
+        """Never: clients are not held back."""
+        return False
 
     # --- the handshake ------------------------------------------------------------------------------------------------
 
