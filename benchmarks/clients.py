@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tomllib
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -87,7 +86,7 @@ def _ours(name: str) -> Client:
     return Client(
         name,
         (sys.executable, "-m", "benchmarks.ours", "--host", host),
-        f"spacetimedb-sdk {version('spacetimedb-sdk')}{loop}, {_interpreter()}",
+        f"spacetimedb-sdk {version('spacetimedb-sdk')}{loop}, {sys.implementation.name} {sys.version.split()[0]}",
         callbacks=frozenset({"none", "row", "once"}),
     )
 
@@ -100,14 +99,6 @@ def _rust() -> Client:
     rustc = " ".join(_do("rustc", "--version", folder=RUST).split()[:2])
     program = target / "release" / package["package"]["name"]
     return Client("rust", (str(program),), f"spacetimedb-sdk {sdk} (release build), {rustc}", frozenset({"v2"}))
-
-
-def _interpreter() -> str:
-    """Which Python this is. One that was built without profiles runs the same code up to twice as slowly."""
-    how = (
-        "" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else " without optimizations"
-    )
-    return f"{sys.implementation.name} {sys.version.split()[0]}{how}"
 
 
 def _typescript() -> Client:

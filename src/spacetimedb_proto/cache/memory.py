@@ -110,7 +110,7 @@ def _keys_size(keys: Mapping[Key, object]) -> int:
 
 
 def _owners_size(held: Mapping[Any, Owner]) -> int:
-    return getsizeof(held) + _sum_of(held.values(), _container_size)
+    return getsizeof(held) + sum(map(_container_size, set(held.values())))  # those held alike share one note
 
 
 def _index_size(index: Index) -> int:

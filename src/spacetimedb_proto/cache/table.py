@@ -3,8 +3,8 @@
 Rows are kept as the bytes the server sent. A first snapshot is kept whole and cut into rows only when a second message
 or a reader comes: applying it costs nothing per row. An index is built when it is first asked for.
 
-Changing a table has two halves. `plan` reads and checks and may fail; `commit` only moves what was planned and cannot.
-So a message that is refused leaves every table as it was.
+Changing a table has two halves. `planning` reads and checks and may fail; `commit` only moves what was planned and
+cannot. So a message that is refused leaves every table as it was.
 """
 
 from __future__ import annotations
