@@ -152,15 +152,19 @@ class TableCache:
         return self._find_encoded(value)
 
     def _find_encoded(self, value: Any) -> Any:
-        keys = primary_keys(self.table, self._codec)
-        assert keys is not None
-        if self._store.keys is None:
-            return self._find_unique(keys.column, value)
+        """As `_find_key`, for a value that is not its own key, or is none at all."""
+        keys = self._store.keys
+        if keys is None:
+            assert self.table.primary_key is not None
+            return self._find_unique(self.table.primary_key, value)
         try:
             row = self._store.rows.get(keys.of_value(value))
         except EncodeError as error:
             raise error.within(self.table.columns[keys.column].name).within(self.name) from None
-        return None if row is None else self.row(row)
+        if row is not None:
+            return self.row(row)
+        self._as_held({keys.column: value})  # raises if the reason is that the column could not hold it
+        return None
 
     def _find_unique(self, column: int, value: Any) -> Any:
         return next(self.select({column: value}), None)

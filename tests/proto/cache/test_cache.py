@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacetimedb_proto.cache import Cache, Deltas
-from spacetimedb_proto.errors import RemoteProtocolError
+from spacetimedb_proto.errors import EncodeError, RemoteProtocolError
 from spacetimedb_proto.schema import load_schema
 from spacetimedb_proto.wire.messages import (
     EventTableRows,
@@ -332,3 +332,12 @@ def test_float_keys_follow_the_server():
     transact(cache, 1, "floats", deletes=[floats(nan, 3), floats(0.0, 2)])
     assert [row.n for row in table.select({0: 0.0})] == [1]
     assert len(table) == 2
+
+
+@pytest.mark.parametrize("value", [-1, 2**32, "1", 1.0, None])
+def test_a_lookup_of_what_the_column_cannot_hold_is_refused(value):
+    cache = Cache(SCHEMA)
+    snapshot(cache, 1, "keyed", [keyed(1)])
+    with pytest.raises(EncodeError, match="keyed.id: "):
+        cache.table("keyed").finder(0)(value)
+    assert cache.table("keyed").finder(0)(2) is None
