@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -57,9 +57,9 @@ class GeneralPlanner:
             store.base = delta.inserts[0][0]
         try:
             staging = yield from self._stage(delta)
-            outcome = _Outcome(store.base)
+            outcome = _Outcome(store)
             for batch in batches(staging.after.items()):
-                outcome.add(batch, staging.before)
+                outcome.add(batch)
                 if len(batch) == STEP:
                     yield
             inserts, deletes = outcome.inserts, outcome.deletes
@@ -174,22 +174,20 @@ class _Outcome:
         held: Owners to remember.
     """
 
-    def __init__(self, base: int) -> None:
-        self._base = base
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self.inserts: list[bytes] = []
         self.deletes: list[bytes] = []
         self.released: list[bytes] = []
         self.held: dict[bytes, Owner] = {}
 
-    def add(self, after: Iterable[tuple[bytes, Owner | None]], before: Mapping[bytes, Owner | None]) -> None:
+    def add(self, after: Iterable[tuple[bytes, Owner | None]]) -> None:
         """Add rows with those who will hold them."""
+        owner_before, base = self._store.owner, self._store.base
         for row, owner in after:
-            if owner is None:
-                if before[row] is not None:
-                    self.deletes.append(row)
-            elif before[row] is None:
-                self.inserts.append(row)
-            if owner is None or owner == self._base:
+            if (owner is None) is not (owner_before(row) is None):
+                (self.deletes if owner is None else self.inserts).append(row)
+            if owner is None or owner == base:
                 self.released.append(row)
             else:
                 self.held[row] = owner
@@ -233,22 +231,18 @@ class _Pairs:
 
 
 class _Staging:
-    """Who holds each row that a message mentions, before and after it.
+    """Who will hold the rows that a message mentions.
 
     Attributes:
-        before: Owners as the store has them.
-        after: Owners as they will be.
+        after: Owners as they will be, where they may be others than the store has.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.before: dict[bytes, Owner | None] = {}
         self.after: dict[bytes, Owner | None] = {}
 
     def _owner(self, row: bytes) -> Owner | None:
-        if row not in self.after:
-            self.before[row] = self.after[row] = self._store.owner(row)
-        return self.after[row]
+        return self.after[row] if row in self.after else self._store.owner(row)
 
     def add(self, query_set: int, rows: RowList) -> None:
         """One delivery more of each row."""
@@ -268,5 +262,6 @@ class _Staging:
         """Of these rows, the query set holds none any more."""
         for row in rows:
             owner = self._owner(row)
-            if owner is not None:
-                self.after[row] = owners.drop(owner, query_set)
+            left = None if owner is None else owners.drop(owner, query_set)
+            if left != owner:
+                self.after[row] = left
