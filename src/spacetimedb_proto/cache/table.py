@@ -415,14 +415,15 @@ class TableCache:
         store = self._store
         if store.held.get(left, store.base) != query_set:
             return False
-        try:
-            moved = finish(self._indexes.changes((left,), (came,)))
-        except DecodeError:
-            return False
+        if self._indexes.built:
+            try:
+                moved = finish(self._indexes.changes((left,), (came,)))
+            except DecodeError:
+                return False
+            finish(self._indexes.apply(moved))
         if store.base != query_set:
             del store.held[left]
             store.held[came] = query_set
-        finish(self._indexes.apply(moved))
         return True
 
     def _checking(self, rows: RowList) -> Steps[None]:
