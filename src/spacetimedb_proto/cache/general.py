@@ -64,10 +64,11 @@ class GeneralPlanner:
                     yield
             inserts, deletes = outcome.inserts, outcome.deletes
             lean = None if delta.lean is None else (yield from self._lean.plan(delta.lean, staging.holds))
-            if (yield from self._clashes(inserts, deletes)):
-                yield from store.unkey()
             new_keys = yield from self._keys(inserts)
             old_keys = yield from self._keys(deletes)
+            if (yield from self._clashes(new_keys, old_keys)):
+                yield from store.unkey()
+                new_keys, old_keys = inserts, deletes
             removed = yield from set_of(old_keys)
             yield from remove_all(removed, new_keys)
             came, gone = (inserts, deletes) if lean is None else ([*inserts, *lean.inserts], [*deletes, *lean.deletes])
@@ -123,7 +124,7 @@ class GeneralPlanner:
                 if len(part) == STEP:
                     yield
 
-    def _keys(self, rows: Sequence[bytes]) -> Steps[list[Key]]:
+    def _keys(self, rows: Sequence[bytes]) -> Steps[Sequence[Key]]:
         keys: list[Key] = []
         for part in slices(len(rows)):
             keys += map(self._store.key, rows[part])
@@ -131,16 +132,15 @@ class GeneralPlanner:
                 yield
         return keys
 
-    def _clashes(self, inserts: list[bytes], deletes: list[bytes]) -> Steps[bool]:
+    def _clashes(self, new_keys: Sequence[Key], old_keys: Sequence[Key]) -> Steps[bool]:
         """Whether two different rows would have one key."""
         store = self._store
         if store.keys is None:
             return False
-        keys = yield from self._keys(inserts)
-        coming = yield from set_of(keys)
-        if len(coming) != len(keys):
+        coming = yield from set_of(new_keys)
+        if len(coming) != len(new_keys):
             return True
-        yield from remove_all(coming, (yield from self._keys(deletes)))
+        yield from remove_all(coming, old_keys)
         for batch in batches(coming):
             if not store.rows.keys().isdisjoint(batch):
                 return True

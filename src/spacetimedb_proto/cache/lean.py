@@ -10,7 +10,7 @@ is told. The keys of one table stand for its rows because a primary key is uniqu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import attrs
@@ -21,7 +21,7 @@ from ..wire.rowlist import RowList
 from . import owners
 from .keys import Key, Keys
 from .owners import Owner
-from .planning import LeanDelta
+from .planning import LeanDelta, picked
 
 __all__ = ["CACHE_POLICIES", "CachePolicy", "LeanOutcome", "LeanRows"]
 
@@ -86,8 +86,8 @@ class LeanRows:
                     f"table {self._name}: query set {query_set} deletes a row that it does not hold"
                 ) from None
         coming, going = yield from staging.moving()
-        inserts = yield from _told(coming, going, is_stored)
-        deletes = yield from _told(going, coming, is_stored)
+        inserts = yield from picked(coming, (row not in going and not is_stored(row) for row in coming))
+        deletes = yield from picked(going, (row not in coming and not is_stored(row) for row in going))
         for query_set in delta.forgotten:
             yield from staging.forget(query_set)
         return LeanOutcome(inserts, deletes, staging.after)
@@ -129,17 +129,6 @@ class LeanRows:
         return rows.rows() if self.keys is None else self.keys.of_list(rows)
 
 
-def _told(
-    rows: Iterable[bytes], others: Mapping[bytes, None], is_stored: Callable[[bytes], bool]
-) -> Steps[list[bytes]]:
-    told: list[bytes] = []
-    for batch in batches(rows):
-        told += [row for row in batch if row not in others and not is_stored(row)]
-        if len(batch) == STEP:
-            yield
-    return told
-
-
 class _Staging:
     """What the lean part of a message adds up to.
 
@@ -159,25 +148,27 @@ class _Staging:
 
     def add(self, query_set: int | None, rows: RowList) -> Steps[None]:
         """Deliver rows for a query set that keeps keys; for None, for one that keeps nothing."""
-        for part in rows.parts(STEP):
-            if query_set is None:
-                self._came.update(dict.fromkeys(part.rows()))
-            else:
-                for row, key in zip(part.rows(), self._lean.of_list(part), strict=True):
-                    self.after[key] = owners.add(self._owner(key), query_set)
-                    self._net[row] = self._net.get(row, 0) + 1
-            if len(part) == STEP:
-                yield
+        return self._deliver(query_set, rows, owners.add, 1, self._came)
 
     def remove(self, query_set: int | None, rows: RowList) -> Steps[None]:
         """Take deliveries away; raises `KeyError` if a query set that keeps keys does not hold one."""
+        return self._deliver(query_set, rows, owners.remove, -1, self._gone)
+
+    def _deliver(
+        self,
+        query_set: int | None,
+        rows: RowList,
+        change: Callable[[Owner | None, int], Owner | None],
+        count: int,
+        unkept: dict[bytes, None],
+    ) -> Steps[None]:
         for part in rows.parts(STEP):
             if query_set is None:
-                self._gone.update(dict.fromkeys(part.rows()))
+                unkept.update(dict.fromkeys(part.rows()))
             else:
                 for row, key in zip(part.rows(), self._lean.of_list(part), strict=True):
-                    self.after[key] = owners.remove(self._owner(key), query_set)
-                    self._net[row] = self._net.get(row, 0) - 1
+                    self.after[key] = change(self._owner(key), query_set)
+                    self._net[row] = self._net.get(row, 0) + count
             if len(part) == STEP:
                 yield
 

@@ -7,7 +7,6 @@ neither changes what a table holds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress
 from typing import Final
 
 from ..steps import STEP, Steps, batches, slices
@@ -129,11 +128,11 @@ def set_of(keys: Sequence[Key]) -> Steps[set[Key]]:
     return found
 
 
-def picked(rows: Sequence[bytes], wanted: Iterable[bool]) -> Steps[list[bytes]]:
+def picked(rows: Iterable[bytes], wanted: Iterable[bool]) -> Steps[list[bytes]]:
     """The wanted rows."""
     found: list[bytes] = []
-    for batch in batches(compress(rows, wanted)):
-        found += batch
+    for batch in batches(zip(rows, wanted, strict=True)):
+        found += [row for row, is_wanted in batch if is_wanted]
         if len(batch) == STEP:
             yield
     return found
