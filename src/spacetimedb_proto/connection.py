@@ -150,6 +150,11 @@ class FramedConnection(ABC):
         self._heard = False
         self._pinged = False
 
+    def start(self, now: float) -> None:
+        """Measure the handshake's time from now on, if the connection was made before there was a link."""
+        self._now = now
+        self._deadline = now + self._timeouts.handshake
+
     @property
     def state(self) -> ConnectionState:
         """Where the link stands. Events may still be waiting after it is closed."""

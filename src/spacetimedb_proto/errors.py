@@ -16,7 +16,8 @@
     │   ├── ProcedureError         the procedure failed
     │   ├── OutcomeUnknown         the call was sent; whether it ran nobody can tell
     │   ├── NotSent                the call never left this process
-    │   └── CallTimeout            no answer in time; the call may still run
+    │   ├── CallTimeout            no answer in time; the call may still run
+    │   └── CallCancelled          this side gave the call up; it may still run
     ├── EncodeError (ValueError)   a value does not fit its declared type
     ├── DecodeError (ValueError)   bytes or text are not a value of their declared type
     ├── SchemaError                a module definition cannot be understood
@@ -36,6 +37,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "AuthenticationError",
+    "CallCancelled",
     "CallError",
     "CallTimeout",
     "ConnectError",
@@ -150,7 +152,11 @@ class NotSent(CallError):
 
 
 class CallTimeout(CallError):
-    """No answer came in time. The call was sent and may still run."""
+    """No answer came in time. The message says whether the call was sent: if it was, it may still run."""
+
+
+class CallCancelled(CallError):
+    """This side gave the call up. The message says whether it was sent: if it was, it may still run."""
 
 
 class EncodeError(SpacetimeDBError, ValueError):

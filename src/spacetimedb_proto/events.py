@@ -14,6 +14,7 @@ import attrs
 
 from .bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
 from .errors import CallError, QueryError, SpacetimeDBError, SubscriptionError
+from .states import SessionState
 
 if TYPE_CHECKING:
     from .cache.changes import Changes, TableChange
@@ -31,12 +32,16 @@ __all__ = [
     "Disconnected",
     "Event",
     "Failed",
+    "LinkEnded",
     "NeedData",
     "Outcome",
     "ProcedureReturned",
     "QueryReturned",
     "ReducerEvent",
     "Refused",
+    "Resumed",
+    "Retry",
+    "StateChanged",
     "SubscribeApplied",
     "SubscriptionFailed",
     "Transaction",
@@ -175,6 +180,17 @@ class SubscriptionFailed:
     changes: Changes
 
 
+@attrs.frozen
+class Resumed:
+    """A lost link was replaced: all query sets have been answered again, and the cache is up to date.
+
+    `changes` is what is different from before: what has been missed, as net differences. Before this event comes a
+    `SubscribeApplied` for each query set that is live again, after it a `SubscriptionFailed` for each that is not.
+    """
+
+    changes: Changes
+
+
 class Transaction:
     """Somebody's transaction changed rows of live query sets; the protocol does not say whose.
 
@@ -247,25 +263,67 @@ class QueryReturned:
 
 @attrs.frozen
 class CallFailed:
-    """A call will never be answered, because the connection ended first."""
+    """A call ended without its answer: the link was lost first, it took too long, or this side gave it up."""
 
     request_id: int
     error: CallError | QueryError
 
 
 @attrs.frozen
-class Disconnected:
-    """The connection is over. `error` is None when this side closed it."""
+class Retry:
+    """The next attempt to connect.
+
+    Attributes:
+        attempt: Its number since the link was lost, from 1.
+        delay: Seconds until it is made.
+    """
+
+    attempt: int
+    delay: float
+
+
+class LinkEnded:
+    """A link is over: no byte passes over it any more, and nothing that came over it is left to hand out."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class Disconnected(LinkEnded):
+    """The connection is over. `error` is None when this side closed it.
+
+    Attributes:
+        error: Why.
+        code: The WebSocket close code.
+        reason: The text of the Close frame, or what the transport reported.
+        retry: The attempt to connect again that follows; None when there will be none, so that this is the end.
+    """
 
     error: SpacetimeDBError | None
     code: int = 1006
     reason: str = ""
+    retry: Retry | None = None
+
+
+@attrs.frozen
+class StateChanged:
+    """A session that outlives its links stands elsewhere now.
+
+    Attributes:
+        state: Where.
+        ending: How the last link ended, or the last attempt to open one; its `retry` says when the next one is made.
+            None before any did.
+    """
+
+    state: SessionState
+    ending: Disconnected | None
 
 
 Event: TypeAlias = (
     Connected
     | SubscribeApplied
     | BatchApplied
+    | Resumed
     | UnsubscribeApplied
     | SubscriptionFailed
     | Transaction
@@ -273,7 +331,9 @@ Event: TypeAlias = (
     | ProcedureReturned
     | QueryReturned
     | CallFailed
+    | LinkEnded
     | Disconnected
+    | StateChanged
 )
 
 Burst: TypeAlias = Generator[Transaction, None, None]

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 from wsproto.utilities import generate_accept_token, generate_nonce
 
+from .bsatn.values import ConnectionId
 from .errors import AuthenticationError, ConnectError, LocalProtocolError, RemoteProtocolError, UnsupportedProtocol
 from .events import NEED_DATA, NeedData
 from .http import Headers, HttpExchange, HttpRequest, HttpResponse, refusal
@@ -37,8 +38,13 @@ REFUSAL_SIZE: Final = 64 * 1024
 """Bytes read of a refusal's body; the server's are a sentence, and a proxy's page needs not be read to its end."""
 
 
-def query_parameters(compression: str, *, light: bool, confirmed: bool | None) -> dict[str, str]:
+def query_parameters(
+    compression: str, *, light: bool, confirmed: bool | None, session_id: ConnectionId | None = None
+) -> dict[str, str]:
     """The options of a connection as the server reads them. A `connection_id` is never sent (1.2).
+
+    A `session_id` says that this connection takes the place of an older one; servers before 2.11 do not read it
+    (protocol 2.14 reference, 2).
 
     Raises:
         LocalProtocolError: There is no such compression, or it is not installed.
@@ -52,6 +58,8 @@ def query_parameters(compression: str, *, light: bool, confirmed: bool | None) -
         params["light"] = "true"
     if confirmed is not None:
         params["confirmed"] = "true" if confirmed else "false"
+    if session_id is not None:
+        params["session_id"] = session_id.hex()
     return params
 
 

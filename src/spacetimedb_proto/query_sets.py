@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Container, Iterable, Iterator
 from typing import Final
@@ -21,7 +22,8 @@ _SOURCE: Final = re.compile(
     r'\s*SELECT\s+(?:(?:"([^"]+)"|(\w+))\s*\.\s*)?\*\s+FROM\s+(?:"([^"]+)"|(\w+))', re.IGNORECASE
 )
 _RENAMED: Final = r'\b(?:FROM|JOIN)\s+(?:"([^"]+)"|(\w+))\s+(?:AS\s+)?"?%s\b'
-_UNANSWERED: Final = (QuerySetState.REQUESTED, QuerySetState.LEAVING_EARLY)
+_UNANSWERED: Final = (QuerySetState.REQUESTED, QuerySetState.STALE, QuerySetState.LEAVING_EARLY)
+_HOLDING: Final = (QuerySetState.LIVE, QuerySetState.STALE, QuerySetState.LEAVING)
 
 
 @attrs.define(eq=False)
@@ -33,6 +35,7 @@ class QuerySet:
         queries: Texts of the queries.
         state: Where it stands.
         cache: What is kept of its rows.
+        deadline: When to wait no longer for its first rows, on the clock that `handle_timeout` is called with.
         tables: The tables whose rows it gets, as far as its queries or the server have named them.
     """
 
@@ -40,6 +43,7 @@ class QuerySet:
     queries: tuple[str, ...]
     state: QuerySetState = QuerySetState.REQUESTED
     cache: CachePolicy = "full"
+    deadline: float = math.inf
     tables: set[str] = attrs.field(init=False, factory=set[str])
 
     def __attrs_post_init__(self) -> None:
@@ -60,8 +64,13 @@ class QuerySet:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether the server has not said yet what becomes of it, so that it cannot hold rows."""
+        """Whether the server, on the present link, has not said yet what becomes of it."""
         return self.state in _UNANSWERED
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this side has asked for its end."""
+        return self.state in (QuerySetState.LEAVING, QuerySetState.LEAVING_EARLY)
 
     def step(self, event: QuerySetInput) -> None:
         """Move on, as the table of legal transitions says."""
@@ -114,6 +123,7 @@ class QuerySets:
         self._ended: set[int] = set()
         self._requests: dict[int, _Request] = {}
         self._kept: dict[str, CachePolicy] = {}
+        self._timed: dict[int, QuerySet] = {}
 
     def __iter__(self) -> Iterator[QuerySet]:
         return iter(self._sets.values())
@@ -134,22 +144,61 @@ class QuerySets:
             return "full"
         found = self._kept.get(table)
         if found is None:
-            found = _most(each.cache for each in self if table in each.tables and not each.is_unanswered)
+            found = _most(each.cache for each in self if table in each.tables and each.state in _HOLDING)
             self._kept[table] = found
         return found
 
     def start(self, request_id: int, sets: Iterable[tuple[int, Iterable[str]]], *, cache: CachePolicy = "full") -> None:
         """Note a request for new sets. An id that is live already keeps its live set; the answer tells them apart."""
-        asked: list[QuerySet] = []
-        for query_set_id, queries in sets:
-            query_set = QuerySet(query_set_id, tuple(queries), cache=cache)
-            if query_set_id not in self._sets:
-                self._sets[query_set_id] = query_set
-                if cache != "full":
-                    self.lean[query_set_id] = cache
-                self._ended.discard(query_set_id)
-            asked.append(query_set)
-        self._requests[request_id] = _Request(tuple(asked), QuerySetInput.APPLIED)
+        self.ask(request_id, [self.add(query_set_id, queries, cache=cache) for query_set_id, queries in sets])
+
+    def add(
+        self, query_set_id: int, queries: Iterable[str], *, cache: CachePolicy = "full", deadline: float = math.inf
+    ) -> QuerySet:
+        """Note a set that is wanted. Nobody has been asked for it yet."""
+        query_set = QuerySet(query_set_id, tuple(queries), cache=cache, deadline=deadline)
+        if deadline < math.inf:
+            self._timed[query_set_id] = query_set
+        if query_set_id not in self._sets:
+            self._sets[query_set_id] = query_set
+            if cache != "full":
+                self.lean[query_set_id] = cache
+            self._ended.discard(query_set_id)
+        return query_set
+
+    def ask(self, request_id: int, sets: Iterable[QuerySet]) -> None:
+        """Note a request for sets that are wanted."""
+        self._requests[request_id] = _Request(tuple(sets), QuerySetInput.APPLIED)
+
+    def next_deadline(self) -> float:
+        """When the first of the sets that wait for their first rows has waited for too long."""
+        return min((query_set.deadline for query_set in self._timed.values()), default=math.inf)
+
+    def late(self, now: float) -> list[QuerySet]:
+        """Take the sets that have waited for too long; they are waited for no longer."""
+        late = [query_set for query_set in self._timed.values() if query_set.deadline <= now]
+        for query_set in late:
+            del self._timed[query_set.id]
+        return late
+
+    def take_back(self, query_set_id: int) -> QuerySet:
+        """A set is not wanted any more, and there is no link over which anybody could be told.
+
+        Raises:
+            LocalProtocolError: There is no such set, or it is leaving already.
+        """
+        query_set = self._wanted(query_set_id)
+        query_set.step(QuerySetInput.UNSUBSCRIBE)
+        return query_set
+
+    def lose(self) -> list[QuerySet]:
+        """The link is lost, and with it all requests. Returns the sets that were leaving: they are over."""
+        self._requests.clear()
+        leaving = [query_set for query_set in self if query_set.is_leaving]
+        for query_set in self:
+            if not query_set.is_leaving:
+                query_set.step(QuerySetInput.LOST)
+        return leaving
 
     def leave(self, request_id: int, query_set_id: int, *, unknown_is_error: bool = True) -> None:
         """Note a request to end a set.
@@ -157,14 +206,18 @@ class QuerySets:
         Raises:
             LocalProtocolError: There is no such set, or it is leaving already.
         """
-        query_set = self._sets.get(query_set_id)
-        if query_set is not None:
+        if query_set_id in self._sets or unknown_is_error:
+            query_set = self._wanted(query_set_id)
             query_set.step(QuerySetInput.UNSUBSCRIBE)
-        elif unknown_is_error:
-            raise LocalProtocolError(f"expected the id of a query set that has not ended, got {query_set_id}")
         else:
             query_set = QuerySet(query_set_id, (), QuerySetState.ENDED)
         self._requests[request_id] = _Request((query_set,), QuerySetInput.UNSUBSCRIBED)
+
+    def _wanted(self, query_set_id: int) -> QuerySet:
+        query_set = self._sets.get(query_set_id)
+        if query_set is None:
+            raise LocalProtocolError(f"expected the id of a query set that has not ended, got {query_set_id}")
+        return query_set
 
     def answered(self, request_id: int, wish: QuerySetInput, query_set_id: int) -> QuerySet:
         """The set that an answer is about.
@@ -189,6 +242,7 @@ class QuerySets:
 
     def applied(self, query_set: QuerySet, tables: Iterable[str]) -> None:
         """A set is live, and the first rows that it got are of these tables."""
+        self._timed.pop(query_set.id, None)
         query_set.step(QuerySetInput.APPLIED)
         self.delivered(query_set, tables)
 
@@ -225,5 +279,6 @@ class QuerySets:
         if query_set in self:
             del self._sets[query_set.id]
             self.lean.pop(query_set.id, None)
+            self._timed.pop(query_set.id, None)
             self._kept.clear()
             self._ended.add(query_set.id)

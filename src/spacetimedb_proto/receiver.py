@@ -5,13 +5,14 @@ It takes decoded messages and returns events. Queues, commands and the end of a 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from .bsatn.values import ConnectionId, Identity
 from .cache import Cache, Changes, Deltas
 from .calls import Call, CallKind, Calls, decode_arguments, decode_returned
-from .errors import ProcedureError, QueryError, RemoteProtocolError, SubscriptionError
+from .errors import IdentityChanged, ProcedureError, QueryError, RemoteProtocolError, SubscriptionError
 from .events import (
     BatchApplied,
     Committed,
@@ -29,8 +30,9 @@ from .events import (
     UnsubscribeApplied,
 )
 from .query_sets import QuerySet, QuerySets
+from .replay import Replay
 from .schema.model import Schema
-from .states import QuerySetInput
+from .states import QuerySetInput, QuerySetState
 from .steps import STEP, Steps
 from .wire import messages
 from .wire.runs import Template
@@ -55,6 +57,8 @@ class Receiver:
         identity: Who the server says the client is; None before the first message.
         connection_id: This connection's id; None before the first message.
         token: The token to come back with; None before the first message.
+        last_id: The last id that was given to a request, or a query set.
+        held: Events, and steps to events, to be handed out before the next message is applied.
     """
 
     def __init__(self, schema: Schema, *, shared_bag: bool) -> None:
@@ -65,19 +69,80 @@ class Receiver:
         self.identity: Identity | None = None
         self.connection_id: ConnectionId | None = None
         self.token: str | None = None
+        self.last_id = 0
+        self.held: deque[Event | Steps[Event]] = deque()
         self._shared_bag = shared_bag
+        self._is_greeted = False
+        self._replay: Replay | None = None
 
-    def applying(self, message: messages.ServerMessage) -> Steps[Event]:
+    def applying(self, message: messages.ServerMessage) -> Steps[Event | None]:
         """Apply one message, in steps. Nothing that anybody can see changes before the last one.
+
+        Returns:
+            What happened; None if nothing is told of it yet, because the query sets of a lost link are not all back.
 
         Raises:
             RemoteProtocolError: It does not fit what was asked or what is there; nothing has changed.
             DecodeError: It holds a value that is not of its declared type; nothing has changed.
+            IdentityChanged: A new link greets somebody else than the lost one did; nothing has changed.
         """
-        if self.identity is None and not isinstance(message, messages.InitialConnection):
+        if not self._is_greeted and not isinstance(message, messages.InitialConnection):
             raise RemoteProtocolError(f"expected InitialConnection first, got {type(message).__name__}")
-        event: Event | Steps[Event] = self._handlers[type(message)](self, message)
-        return (yield from event) if isinstance(event, Generator) else event
+        outcome: Event | Steps[Event] = self._handlers[type(message)](self, message)
+        event: Event = (yield from outcome) if isinstance(outcome, Generator) else outcome
+        if self._replay is None:
+            return event
+        self._replay.add(event)
+        return (yield from self.resuming()) if self._replay.is_complete else None
+
+    # --- links --------------------------------------------------------------------------------------------------------
+
+    def link(self, *, shared_bag: bool) -> None:
+        """A new link takes the place of the one that was lost."""
+        self._shared_bag = shared_bag
+        self._is_greeted = False
+
+    def lose_link(self) -> list[QuerySet]:
+        """The link is lost. Rows stay as they are; what was half replayed is forgotten.
+
+        Returns:
+            The query sets that were leaving, for `giving_up`.
+        """
+        if self._replay is not None:
+            self.held.extend(self._replay.left())
+            self._replay = None
+        return self.query_sets.lose()
+
+    def replay(self) -> list[QuerySet]:
+        """Begin to collect what the new link says.
+
+        Returns:
+            The query sets to ask for. When there are none, `resuming` may be called at once.
+        """
+        sets = [query_set for query_set in self.query_sets if query_set.is_unanswered and not query_set.is_leaving]
+        self._replay = Replay(sets, self.query_sets.lean)
+        return sets
+
+    def resuming(self) -> Steps[Event]:
+        """Apply what a new link has said, now that it has said everything."""
+        replay = self._replay
+        assert replay is not None
+        first, *others = replay.told((yield from self.cache.renewing(replay.deltas)))
+        self._replay = None
+        self.held.extend(others)
+        return first
+
+    def giving_up(self, query_set: QuerySet) -> Steps[Event]:
+        """End a query set that was taken back, without the server knowing: its link is lost."""
+        return UnsubscribeApplied(query_set.id, (yield from self._give_up([query_set], QuerySetInput.LOST)))
+
+    def _apply(self, deltas: Deltas) -> Steps[Changes]:
+        if self._replay is None:
+            return (yield from self.cache.applying(deltas))
+        self._replay.deltas.absorb(deltas)
+        return Changes()
+
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def replacing(self, template: Template) -> Replace:
         """What applies messages of that template while there is none of another kind in between.
@@ -93,13 +158,17 @@ class Receiver:
             or self.schema.row_codec(name).fixed_size != template.row_size
             or not (self._shared_bag or self.query_sets.receiving(template.query_set_id))
             or template.query_set_id in self.query_sets.lean
+            or self._replay is not None
         ):
             return _not_simple
         return self.cache.table(name).replacing(self._owner(template.query_set_id), Transaction)
 
     def _on_initial_connection(self, message: messages.InitialConnection) -> Event:
-        if self.identity is not None:
+        if self._is_greeted:
             raise RemoteProtocolError("expected one InitialConnection, got a second")
+        if self.identity not in (None, message.identity):
+            raise IdentityChanged(f"the new connection is {message.identity}'s, the lost one was {self.identity}'s")
+        self._is_greeted = True
         self.identity, self.connection_id, self.token = message.identity, message.connection_id, message.token
         return Connected(message.identity, message.connection_id, message.token)
 
@@ -108,7 +177,7 @@ class Receiver:
         deltas = Deltas(self.query_sets.lean)
         distinct = () if self.schema.row_level_security else query_set.distinct_tables
         deltas.insert(self._owner(query_set.id), message.rows, distinct)
-        changes = yield from self.cache.applying(deltas)
+        changes = yield from self._apply(deltas)
         self.query_sets.applied(query_set, _tables_of(message.rows))
         return SubscribeApplied(query_set.id, changes)
 
@@ -123,7 +192,7 @@ class Receiver:
                 errors[query_set.id] = SubscriptionError(result.outcome)
             else:
                 deltas.insert(query_set.id, result.outcome)
-        changes = yield from self.cache.applying(deltas)
+        changes = yield from self._apply(deltas)
         for query_set, result in zip(asked, message.results, strict=True):
             if not isinstance(result.outcome, str):
                 self.query_sets.applied(query_set, _tables_of(result.outcome))
@@ -139,7 +208,7 @@ class Receiver:
             deltas.drop(query_set.id, self._holding(query_set.id))
         else:
             deltas.delete(self._owner(query_set.id), message.rows)
-        changes = yield from self.cache.applying(deltas)
+        changes = yield from self._apply(deltas)
         self.query_sets.end(query_set, QuerySetInput.UNSUBSCRIBED)
         return UnsubscribeApplied(query_set.id, changes)
 
@@ -163,13 +232,13 @@ class Receiver:
 
         In v1 rows belong to no set, so those of a single failed set stay until the last set ends.
         """
-        ending = [query_set.id for query_set in sets if not query_set.is_unanswered]
+        ending = [query_set.id for query_set in sets if query_set.state is not QuerySetState.REQUESTED]
         if self._shared_bag:
             ending = [SHARED] if len(sets) == len(self.query_sets) else []
         deltas = Deltas(self.query_sets.lean)
         for owner in ending:
             deltas.drop(owner, self._holding(owner))
-        changes = yield from self.cache.applying(deltas)
+        changes = yield from self._apply(deltas)
         for query_set in sets:
             self.query_sets.end(query_set, QuerySetInput.REFUSED if query_set.is_unanswered else how)
         return changes
@@ -191,7 +260,7 @@ class Receiver:
         for part in update.query_sets:
             if self._shared_bag or self.query_sets.receiving(part.query_set_id):
                 deltas.update(self._owner(part.query_set_id), part.tables)
-        changes = yield from self.cache.applying(deltas)
+        changes = yield from self._apply(deltas)
         if self.query_sets.lean:
             self._note_tables(update)
         return changes
@@ -283,7 +352,7 @@ class Receiver:
         if all(other.id == SHARED for other in self.query_sets):
             deltas.drop(SHARED, self.cache.touched())
         deltas.insert(SHARED, message.rows)
-        return SubscribeApplied(query_set.id, (yield from self.cache.applying(deltas)))
+        return SubscribeApplied(query_set.id, (yield from self._apply(deltas)))
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any], Event | Steps[Event]]]] = {
         messages.InitialConnection: _on_initial_connection,

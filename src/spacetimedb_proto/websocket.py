@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 import attrs
 
+from .bsatn.values import ConnectionId
 from .client import ClientSession
 from .connection import (
     ABNORMAL,
@@ -25,7 +26,14 @@ from .connection import (
     FramedConnection,
     Timeouts,
 )
-from .errors import ConnectError, ConnectionLost, ConnectionRefused, LocalProtocolError, RemoteProtocolError
+from .errors import (
+    ConnectError,
+    ConnectionLost,
+    ConnectionRefused,
+    IdentityChanged,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from .events import NEED_DATA, Advance, Disconnected, Event, NeedData, next_of
 from .handshake import (
     ClientHandshake,
@@ -82,6 +90,8 @@ class ClientConnection(FramedConnection):
         compression: What the server may compress large messages with.
         light: Leave reducer information out of transactions; v1 only.
         confirmed: Wait for durable transactions, or not; None leaves it to the server.
+        session_id: The same on each of several connections that take the place of one another.
+        after: The session whose connection was lost, if this one is to go on with it.
         limits: What the server may cost.
         timeouts: How long to wait for what.
         now: The time, on the clock that `handle_timeout` will be called with.
@@ -100,6 +110,8 @@ class ClientConnection(FramedConnection):
         compression: Literal["none", "gzip", "brotli"] = "none",
         light: bool = False,
         confirmed: bool | None = None,
+        session_id: ConnectionId | None = None,
+        after: ClientSession | None = None,
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         now: float = 0.0,
@@ -112,9 +124,11 @@ class ClientConnection(FramedConnection):
             ConnectError: No database can have that name.
         """
         super().__init__(limits or Limits(), timeouts or Timeouts(), now)
-        target = endpoint.subscribe_target(database, query_parameters(compression, light=light, confirmed=confirmed))
+        params = query_parameters(compression, light=light, confirmed=confirmed, session_id=session_id)
+        target = endpoint.subscribe_target(database, params)
         offered = offered_protocols(protocols)
         self._schema = schema
+        self._after = after
         self._session: ClientSession | None = None
         self._handshake = ClientHandshake(endpoint, target, offered, token=token, limits=self._limits)
         self._out.append(self._handshake.data_to_send())
@@ -150,6 +164,8 @@ class ClientConnection(FramedConnection):
                     return event
             except RemoteProtocolError as error:
                 self._fail(error, PROTOCOL_ERROR)
+            except IdentityChanged as error:
+                self._fail(error, NORMAL)
         if self._state is not ConnectionState.CLOSED or self._is_ending_told:
             return NEED_DATA
         self._is_ending_told = True
@@ -157,6 +173,20 @@ class ClientConnection(FramedConnection):
             return self._ending
         session.connection_lost(self._ending.error, self._ending.code, self._ending.reason)
         return session.next_event()
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle_timeout`: at once if it is past, never if None. To be asked again after other calls."""
+        deadline = super().next_deadline()
+        calls = math.inf if self._session is None else self._session.next_deadline()
+        if calls == math.inf:
+            return deadline
+        return calls if deadline is None else min(calls, deadline)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due. Early and repeated calls are harmless."""
+        super().handle_timeout(now)
+        if self._session is not None:
+            self._session.handle_timeout(now)
 
     @property
     def is_behind(self) -> bool:
@@ -172,7 +202,7 @@ class ClientConnection(FramedConnection):
             return b""
         if answer is NEED_DATA:
             return b""
-        self._session = ClientSession(self._schema, protocol=answer.protocol, limits=self._limits)
+        self._session = ClientSession(self._schema, protocol=answer.protocol, limits=self._limits, after=self._after)
         self._upgrade(self._session)
         return answer.trailing_data
 

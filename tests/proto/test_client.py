@@ -288,7 +288,7 @@ def test_a_set_from_beginning_to_end():
     live = pair.client.query_sets.get(query_set)
     assert live.state is QuerySetState.LIVE
     pair.client.unsubscribe(query_set)
-    with pytest.raises(LocalProtocolError, match="is leaving: expected unsubscribed, died, got unsubscribe"):
+    with pytest.raises(LocalProtocolError, match="is leaving: expected unsubscribed, died, lost, got unsubscribe"):
         pair.client.unsubscribe(query_set)
     (request,) = pair.asked()
     assert request == m.Unsubscribe(request.request_id, query_set, send_dropped_rows=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final
 
 from ..schema.model import Schema
@@ -12,6 +12,7 @@ from .changes import Changes
 from .lean import CachePolicy
 from .memory import TableMemory
 from .planning import Delta, LeanDelta, Plan
+from .renewal import Renewal
 from .table import TableCache
 
 __all__ = ["Cache", "Deltas"]
@@ -83,6 +84,16 @@ class Deltas:
                     delta.inserts.append((query_set, part.inserts))
                     delta.deletes.append((query_set, part.deletes))
 
+    def absorb(self, later: Deltas) -> None:
+        """Add what a later message says, as if both had been one."""
+        for name, delta in later.tables.items():
+            self._of(name).absorb(delta)
+
+    def mention(self, tables: Iterable[str]) -> None:
+        """Have these tables in the message, even if it says nothing about them."""
+        for table in tables:
+            self._of(table)
+
     def _keeper(self, query_set: int) -> int | None:
         """The lean query set itself if keys are kept for it."""
         return query_set if self._lean[query_set] == "keys" else None
@@ -136,13 +147,27 @@ class Cache(Mapping[str, TableCache]):
         Raises:
             RemoteProtocolError: A part of the message contradicts what is there; nothing has changed.
         """
+        return (yield from self._carrying_out(deltas, TableCache.planning))
+
+    def renewing(self, deltas: Deltas) -> Steps[Changes]:
+        """As `applying`, for a message that says all there is: whatever else any table holds goes.
+
+        So it is after a link was lost: what the next one delivers takes the place of what the last one did, and the
+        changes are what is different (protocol 2.14 reference, 3).
+        """
+        deltas.mention(self._tables)
+        return (yield from self._carrying_out(deltas, TableCache.renewing))
+
+    def _carrying_out(
+        self, deltas: Deltas, planning: Callable[[TableCache, Delta], Steps[Plan] | Steps[Plan | Renewal]]
+    ) -> Steps[Changes]:
         known = {name: delta for name, delta in deltas.tables.items() if name in self._schema.tables}
-        plans: list[tuple[TableCache, Plan]] = []
+        plans: list[tuple[TableCache, Plan | Renewal]] = []
         for name, delta in known.items():
             table = self.table(name)
-            plans.append((table, (yield from table.planning(delta))))
+            plans.append((table, (yield from planning(table, delta))))
         changes = {table.name: table.commit(plan) for table, plan in plans}
         for table, plan in plans:
-            if not plan.snapshots:
+            if isinstance(plan, Plan) and not plan.snapshots:
                 yield from table.settling()
         return Changes(changes, tuple(name for name in deltas.tables if name not in known))

@@ -73,7 +73,7 @@ class GeneralPlanner:
             yield from remove_all(removed, new_keys)
             came, gone = (inserts, deletes) if lean is None else ([*inserts, *lean.inserts], [*deletes, *lean.deletes])
             return Plan(
-                (yield from self._change(came, gone)),
+                (yield from self.change(came, gone)),
                 removed=list(removed),
                 keys=new_keys,
                 rows=inserts,
@@ -89,7 +89,7 @@ class GeneralPlanner:
         """As `plan`, for a message of which nothing is to be stored: what is stored only tells what is told already."""
         try:
             lean = yield from self._lean.plan(delta, self._stores)
-            return Plan((yield from self._change(list(lean.inserts), list(lean.deletes))), known=lean.known)
+            return Plan((yield from self.change(list(lean.inserts), list(lean.deletes))), known=lean.known)
         except DecodeError as error:
             raise RemoteProtocolError(f"table {self._source.name}: {error}") from error
 
@@ -148,7 +148,8 @@ class GeneralPlanner:
                 yield
         return False
 
-    def _change(self, came: list[bytes], gone: list[bytes]) -> Steps[TableChange]:
+    def change(self, came: list[bytes], gone: list[bytes]) -> Steps[TableChange]:
+        """What rows that came and rows that left come to: a delete and an insert of one primary key are an update."""
         if self._pair_by is None or not came or not gone:
             return RowsChanged(self._source, inserts=came, deletes=gone)
         pairs = _Pairs(self._pair_by)

@@ -38,6 +38,12 @@ class LeanDelta:
         self.deletes: list[tuple[int | None, RowList]] = []
         self.forgotten: list[int] = []
 
+    def absorb(self, later: LeanDelta) -> None:
+        """Add what a later message says."""
+        self.inserts += later.inserts
+        self.deletes += later.deletes
+        self.forgotten += later.forgotten
+
 
 class Delta:
     """Everything that one message says about one table, not yet checked against what is there.
@@ -60,6 +66,17 @@ class Delta:
         self.events: list[RowList] = []
         self.is_distinct = False
         self.lean: LeanDelta | None = None
+
+    def absorb(self, later: Delta) -> None:
+        """Add what a later message says."""
+        self.is_distinct = later.is_distinct and not (self.inserts or self.lean)
+        self.inserts += later.inserts
+        self.deletes += later.deletes
+        self.dropped += later.dropped
+        self.events += later.events
+        if later.lean is not None:
+            self.lean = self.lean or LeanDelta()
+            self.lean.absorb(later.lean)
 
 
 class Plan:

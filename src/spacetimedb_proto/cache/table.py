@@ -29,6 +29,7 @@ from .keys import Key, Keys, primary_keys
 from .lean import LeanRows
 from .memory import TableMemory, memory_of
 from .planning import Delta, LeanDelta, Plan
+from .renewal import Renewal, Rows, compare
 from .store import Store
 
 __all__ = ["TableCache"]
@@ -64,12 +65,17 @@ class TableCache:
         self._is_distinct = False
         self._work: Steps[None] | None = None
         keys = primary_keys(table, codec)
-        self._store = Store(keys)
-        self._lean = LeanRows(table.name, keys)
+        self._use(Rows(Store(keys), LeanRows(table.name, keys)))
+
+    def _use(self, rows: Rows) -> None:
+        """Hold these rows from now on, without any index yet."""
+        table, codec = self.table, self._codec
+        self._store = store = rows.store
+        self._lean = lean = rows.lean
         self._indexes = Indexes(table, codec)
         pair_by = None if table.primary_key is None else key_reader(codec, (table.primary_key,))
-        self._bulk = BulkPlanner(self, self._store, self._indexes, pair_by)
-        self._general = GeneralPlanner(self, self._store, self._indexes, pair_by, self._lean)
+        self._bulk = BulkPlanner(self, store, self._indexes, pair_by)
+        self._general = GeneralPlanner(self, store, self._indexes, pair_by, lean)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -332,15 +338,31 @@ class TableCache:
         going = deletes[0][1] if deletes else _NO_ROWS
         return (yield from self._bulk.plan(sets.pop(), coming, going))
 
-    def commit(self, plan: Plan) -> TableChange:
+    def commit(self, plan: Plan | Renewal) -> TableChange:
         """Carry out a plan made from the present state. Readers see it at once, and the steps left are `settling`'s."""
-        if plan.snapshots:
+        if isinstance(plan, Renewal):
+            self._use(plan.rows)
+        elif plan.snapshots:
             self._snapshots, self._is_distinct = list(plan.snapshots), plan.is_distinct
             self._indexes.clear()
             self._work = self._take_in()
         else:
             self._work = self._carry_out(plan)
         return plan.change
+
+    def renewing(self, delta: Delta) -> Steps[Plan | Renewal]:
+        """As `planning`, for a message that says all there is: whatever else the table holds goes."""
+        yield from self.settling()
+        old = Rows(self._store, self._lean)
+        if not old.store.rows and not old.lean.owners:
+            return (yield from self.planning(delta))
+        twin = TableCache(self.table, self._codec)
+        plan = yield from twin.planning(delta)
+        twin.commit(plan)
+        yield from twin.settling()
+        new = Rows(twin._store, twin._lean)
+        came, gone = yield from compare(old, new, plan.change.inserts if delta.lean else ())
+        return Renewal(new, (yield from self._general.change(came, gone)))
 
     def _carry_out(self, plan: Plan) -> Steps[None]:
         store = self._store

@@ -10,6 +10,7 @@ from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.events import (
     Disconnected,
     ReducerEvent,
+    Resumed,
     SubscribeApplied,
     SubscriptionFailed,
     Transaction,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CallbackEvent", "Context"]
 
 CallbackEvent: TypeAlias = (
-    ReducerEvent | SubscribeApplied | UnsubscribeApplied | SubscriptionFailed | Transaction | Disconnected
+    ReducerEvent | SubscribeApplied | UnsubscribeApplied | SubscriptionFailed | Transaction | Resumed | Disconnected
 )
 
 

@@ -16,6 +16,7 @@ knows no event loop, socket or clock; a host gives it a way to make things that 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -24,24 +25,27 @@ from spacetimedb_proto.client import ClientSession
 from spacetimedb_proto.errors import (
     ConnectionLost,
     DecodeError,
-    NotSent,
     ReducerError,
     SpacetimeDBError,
 )
 from spacetimedb_proto.events import (
     CallFailed,
     Committed,
+    Connected,
     Disconnected,
     Event,
     ProcedureReturned,
     QueryReturned,
     ReducerEvent,
+    Resumed,
+    StateChanged,
     SubscribeApplied,
     SubscriptionFailed,
     Transaction,
     UnsubscribeApplied,
 )
 from spacetimedb_proto.schema.model import Schema
+from spacetimedb_proto.states import SessionState
 from spacetimedb_proto.steps import Steps
 
 from .context import CallbackEvent, Context
@@ -53,7 +57,7 @@ from .streams import Stream, Streams
 from .subscription import Subscription
 from .tables import Db, ListenersNow, TableHandle, TableListeners, UpdateCallback
 
-__all__ = ["Engine", "Host", "TransactionRecord"]
+__all__ = ["Asked", "Engine", "Hooks", "Host", "TransactionRecord"]
 
 log = logging.getLogger("spacetimedb_sdk")
 
@@ -61,8 +65,52 @@ SLICE: Final = 256
 """Rows that callbacks are called with in one step."""
 
 
+class Asked(Protocol):
+    """What the engine asks of the session underneath: `DurableConnection`, or what stands in for it in a test."""
+
+    @property
+    def session(self) -> ClientSession:
+        """The rows, query sets and calls."""
+        ...
+
+    def subscribe(self, queries: Sequence[str], *, cache: CachePolicy, deadline: float) -> int:
+        """Ask for a query set."""
+        ...
+
+    def unsubscribe(self, query_set_id: int) -> None:
+        """Ask for its end."""
+
+    def call_reducer(self, name: str, args: Any, *, deadline: float, retry: bool) -> int:
+        """Call a reducer."""
+        ...
+
+    def call_procedure(self, name: str, args: Any, *, deadline: float, retry: bool) -> int:
+        """Call a procedure."""
+        ...
+
+    def query(self, sql: str, *, deadline: float) -> int:
+        """Ask a one-off query."""
+        ...
+
+    def cancel_call(self, request_id: int) -> bool:
+        """Wait no longer for a call or query."""
+        ...
+
+
 class Host(Protocol):
     """What the engine needs of the loop, thread or frame that drives it."""
+
+    def now(self) -> float:
+        """The time, on the clock that the session underneath is driven by."""
+        ...
+
+    def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:
+        """What a call returns: the outcome to come, or, on a host that waits, the outcome."""
+        ...
+
+    def table(self, engine: Engine, name: str) -> TableHandle:
+        """Make the handle of a table."""
+        ...
 
     def pending(self, what: str, report: Callable[[SpacetimeDBError, str], None]) -> Pending[Any]:
         """Make an outcome that this host's users can wait for."""
@@ -75,6 +123,51 @@ class Host(Protocol):
     def wake(self) -> None:
         """Something may be waiting to be sent."""
         ...
+
+
+class Hooks:
+    """Listeners that a connection has before it knows the module.
+
+    Attributes:
+        errors: For errors that nobody claims.
+        disconnects: For the loss of the connection, and for its end.
+        states: For each state.
+        state_streams: Streams of them.
+    """
+
+    def __init__(self) -> None:
+        self.errors: Listeners[Callable[[Exception, str], object]] = Listeners()
+        self.disconnects: Listeners[Callable[[Context], object]] = Listeners()
+        self.states: Listeners[Callable[[StateChanged], object]] = Listeners()
+        self.state_streams: Streams[StateChanged] = Streams()
+
+    def report(self, error: Exception, where: str) -> None:
+        """Log an error that nobody else will see, and hand it to the error listeners."""
+        log.error("%s: %s", where, error, exc_info=error)
+        for callback in self.errors.callbacks:
+            try:
+                callback(error, where)
+            except Exception:
+                log.exception("on_error listener %s failed", name_of(callback))
+
+    def run(self, callback: Callable[..., object], *args: object) -> None:
+        """Run one callback; what it raises is reported and goes no further."""
+        try:
+            callback(*args)
+        except Exception as error:
+            self.report(error, name_of(getattr(callback, "callback", callback)))
+
+    def tell_state(self, change: StateChanged) -> bool:
+        """Tell of a state; returns whether anybody may have waited for it."""
+        for callback in self.states.callbacks:
+            self.run(callback, change)
+        streams = self.state_streams.now()
+        for stream in streams:
+            stream.push(change)
+        if change.state is SessionState.CLOSED:
+            for stream in streams:
+                stream.end(None)
+        return bool(streams)
 
 
 def _nobody_waits() -> bool:
@@ -110,25 +203,23 @@ class Engine:
     """The bindings of one connection.
 
     Attributes:
+        core: The session underneath, which may outlive its links.
         schema: The module's definition.
-        session: The session underneath.
         host: What drives it.
+        hooks: Listeners that are older than these bindings.
         db: The tables and views.
         reducers: The reducers.
         procedures: The procedures.
         types: The module's named types as Python classes.
-        errors: Listeners for errors that nobody claims.
-        disconnects: Listeners for the end of the connection.
         ended: How the connection ended; None while it lasts.
         no_changes: The changes of an event that changed nothing.
     """
 
-    def __init__(self, session: ClientSession, host: Host) -> None:
-        self.session = session
-        self.schema: Schema = session.schema
+    def __init__(self, core: Asked, host: Host, hooks: Hooks | None = None) -> None:
+        self.core = core
+        self.schema: Schema = core.session.schema
         self.host = host
-        self.errors: Listeners[Callable[[SpacetimeDBError | Exception, str], object]] = Listeners()
-        self.disconnects: Listeners[Callable[[Context], object]] = Listeners()
+        self.hooks = hooks or Hooks()
         self.ended: Disconnected | None = None
         self.no_changes = Changes()
         self._pending: dict[int, Pending[Any]] = {}
@@ -137,33 +228,42 @@ class Engine:
         self._outcomes: dict[str, Listeners[Callable[[Context], object]]] = {}
         self._records: Streams[TransactionRecord] = Streams()
         self._warned: set[str] = set()
+        self._is_linked = True
         aliases = {table.source_name: name for name, table in self.schema.tables.items()}
-        self.db: Db = Namespace("table", self.schema.tables, lambda name: TableHandle(self, name), aliases)
+        self.db: Db = Namespace("table", self.schema.tables, lambda name: host.table(self, name), aliases)
         self.reducers: Reducers = reducers_of(self)
         self.procedures: Procedures = procedures_of(self)
         self._handlers: dict[type, Callable[[Any], bool | Steps[bool]]] = {
+            Connected: self._connected,
             SubscribeApplied: self._applied,
             UnsubscribeApplied: self._unsubscribed,
             SubscriptionFailed: self._failed,
+            Resumed: self._resumed,
             Transaction: self._transaction,
             ReducerEvent: self._reducer,
             ProcedureReturned: self._procedure,
             QueryReturned: self._query,
             CallFailed: self._call_failed,
             Disconnected: self._disconnected,
+            StateChanged: self.hooks.tell_state,
         }
         slots = {name: slot for slot, name in self.schema.type_names.items()}
         self.types: Namespace[Any] = Namespace(
             "type", slots, lambda name: self.schema.types.python_type(slots[name]), {}
         )
 
+    @property
+    def session(self) -> ClientSession:
+        """The rows, query sets and calls."""
+        return self.core.session
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    def subscribe(self, queries: Iterable[str], *, cache: CachePolicy = "full") -> Subscription:
+    def subscribe(
+        self, queries: Iterable[str], *, cache: CachePolicy = "full", timeout: float | None = None
+    ) -> Subscription:
         """Ask for a query set."""
-        self.check_open("subscribe")
-        texts = list(queries)
-        query_set_id = self.session.subscribe(texts, cache=cache)
+        query_set_id = self.core.subscribe(list(queries), cache=cache, deadline=self.deadline(timeout))
         query_set = self.session.query_sets.get(query_set_id)
         assert query_set is not None
         subscription = Subscription(self, query_set)
@@ -173,36 +273,41 @@ class Engine:
 
     def unsubscribe(self, query_set_id: int) -> None:
         """Ask for a query set's end."""
-        self.session.unsubscribe(query_set_id)
+        self.core.unsubscribe(query_set_id)
         self.host.wake()
 
     def call(self, what: str, request: Callable[[], int]) -> Pending[Any]:
         """Send a request and return its outcome to come."""
         request_id = request()
         pending = self.pending(what)
+        pending.on_cancel(lambda: self._cancel(request_id))
         self._pending[request_id] = pending
         self.host.wake()
         return pending
+
+    def _cancel(self, request_id: int) -> None:
+        if self.core.cancel_call(request_id):
+            self.host.wake()
 
     def pending(self, what: str) -> Pending[Any]:
         """An outcome of this host's kind; if it fails and nobody asks, the error listeners hear of it."""
         return self.host.pending(what, self.report)
 
-    def check_open(self, what: str, *, function: str = "") -> None:
-        """Refuse what cannot be sent any more.
+    def deadline(self, timeout: float | None) -> float:
+        """When so many seconds are over."""
+        return math.inf if timeout is None else self.host.now() + timeout
+
+    def check_open(self, what: str) -> None:
+        """Refuse what makes no sense any more.
 
         Raises:
-            NotSent: For calls of functions.
-            ConnectionLost: For everything else.
+            ConnectionLost: The connection is over.
         """
-        if self.ended is None:
-            return
-        why = self.ended.error or "it was closed by this side"
-        if function:
-            raise NotSent(f"{what}: not sent, the connection is over: {why}", function=function)
-        raise ConnectionLost(
-            f"{what}: the connection is over: {why}", code=self.ended.code, reason=self.ended.reason
-        ) from self.ended.error
+        if self.ended is not None:
+            why = self.ended.error or "it was closed by this side"
+            raise ConnectionLost(
+                f"{what}: the connection is over: {why}", code=self.ended.code, reason=self.ended.reason
+            ) from self.ended.error
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
@@ -226,19 +331,11 @@ class Engine:
 
     def report(self, error: Exception, where: str) -> None:
         """Log an error that nobody else will see, and hand it to the error listeners."""
-        log.error("%s: %s", where, error, exc_info=error)
-        for callback in self.errors.callbacks:
-            try:
-                callback(error, where)
-            except Exception:
-                log.exception("on_error listener %s failed", name_of(callback))
+        self.hooks.report(error, where)
 
     def run(self, callback: Callable[..., object], *args: object) -> None:
         """Run one callback; what it raises is reported and goes no further."""
-        try:
-            callback(*args)
-        except Exception as error:
-            self.report(error, name_of(getattr(callback, "callback", callback)))
+        self.hooks.run(callback, *args)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -251,6 +348,13 @@ class Engine:
         """
         handler = self._handlers.get(type(event))
         return handler(event) if handler else False
+
+    def _connected(self, _event: Connected) -> bool:
+        self._is_linked = True
+        return False
+
+    def _resumed(self, event: Resumed) -> Steps[bool]:
+        return self._telling(event, event.changes)
 
     def _applied(self, event: SubscribeApplied) -> Steps[bool]:
         subscription = self._subscriptions.get(event.query_set_id)
@@ -309,22 +413,35 @@ class Engine:
         return pending.fail(ReducerError(event.outcome.message, function=event.reducer))
 
     def _procedure(self, event: ProcedureReturned) -> bool:
-        pending = self._pending.pop(event.request_id)
+        pending = self._pending.pop(event.request_id, None)
+        if pending is None:
+            return False
         return pending.resolve(event.value) if event.error is None else pending.fail(event.error)
 
     def _query(self, event: QueryReturned) -> bool:
-        pending = self._pending.pop(event.request_id)
+        pending = self._pending.pop(event.request_id, None)
+        if pending is None:
+            return False
         rows = [row for table in event.tables.values() for row in table]
         return pending.resolve(rows) if event.error is None else pending.fail(event.error)
 
     def _call_failed(self, event: CallFailed) -> bool:
-        return self._pending.pop(event.request_id).fail(event.error)
+        pending = self._pending.pop(event.request_id, None)
+        return pending is not None and pending.fail(event.error)
 
     def _disconnected(self, event: Disconnected) -> bool:
-        self.ended = event
-        context = Context(event, self)
-        for callback in self.disconnects.callbacks:
-            self.run(callback, context)
+        """Tell of the loss of a link, and of the end; not of each attempt that fails in between."""
+        is_over, was_linked = event.retry is None, self._is_linked
+        self._is_linked = False
+        if is_over:
+            self.ended = event
+        if is_over or was_linked:
+            context = Context(event, self)
+            for callback in self.hooks.disconnects.callbacks:
+                self.run(callback, context)
+        return is_over and self._end(event)
+
+    def _end(self, event: Disconnected) -> bool:
         lost = event.error or ConnectionLost("the connection was closed", code=event.code, reason=event.reason)
         for subscription in self._subscriptions.values():
             subscription.lost(lost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from spacetimedb_proto.schema.model import Function
 
@@ -18,21 +18,38 @@ __all__ = ["Procedure", "Procedures", "Reducer", "Reducers", "procedures_of", "r
 
 
 class _Callable:
-    def __init__(self, engine: Engine, function: Function) -> None:
+    def __init__(
+        self, engine: Engine, function: Function, *, timeout: float | None = None, retry: bool = False
+    ) -> None:
         self._engine = engine
         self._function = function
+        self._timeout = timeout
+        self._retry = retry
 
     @property
     def name(self) -> str:
         """Its name in the server's schema."""
         return self._function.name
 
-    def _call(self, request: Callable[[str, Any], int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def options(self, *, timeout: float | None = None, retry: bool = False) -> Self:
+        """The same function, to be called with patience or without: `conn.reducers.say.options(timeout=2)("hello")`.
+
+        Args:
+            timeout: Seconds until a call without an answer fails with `CallTimeout`; None waits for ever.
+            retry: Whether a call that could not be sent, because there is no connection at the moment, waits for the
+                next one. Without it such a call fails with `NotSent`. A call that was sent is never sent again.
+        """
+        return type(self)(self._engine, self._function, timeout=timeout, retry=retry)
+
+    def _call(self, request: Callable[..., int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Send a call through one of the session's commands; what stands only by position is checked there."""
-        self._engine.check_open(self.name, function=self.name)
+        engine = self._engine
         if kwargs:
-            args = self._engine.schema.params_codec(self._function).arrange(args, kwargs)
-        return self._engine.call(f"{type(self).__name__.lower()} {self.name}", lambda: request(self.name, args))
+            args = engine.schema.params_codec(self._function).arrange(args, kwargs)
+        deadline, retry = engine.deadline(self._timeout), self._retry
+        what = f"{type(self).__name__.lower()} {self.name}"
+        pending = engine.call(what, lambda: request(self.name, args, deadline=deadline, retry=retry))
+        return engine.host.outcome(pending, None)
 
     def __repr__(self) -> str:
         params = ", ".join(param.name for param in self._function.params)
@@ -52,9 +69,9 @@ class Reducer(_Callable):
         Raises:
             EncodeError: An argument does not fit its parameter. Nothing is sent.
             TypeError: The wrong number of arguments. Nothing is sent.
-            NotSent: The connection is over.
+            NotSent: There is no connection, or it is over.
         """
-        return self._call(self._engine.session.call_reducer, args, kwargs)
+        return self._call(self._engine.core.call_reducer, args, kwargs)
 
     def on_outcome(self, callback: Callable[[Context], object]) -> Listener[Callable[[Context], object]]:
         """Call `callback(ctx)` for each outcome of this reducer that the server tells: `ctx.event` is a `ReducerEvent`.
@@ -76,7 +93,7 @@ class Procedure(_Callable):
         Raises:
             EncodeError, TypeError, NotSent: As for reducers.
         """
-        return self._call(self._engine.session.call_procedure, args, kwargs)
+        return self._call(self._engine.core.call_procedure, args, kwargs)
 
 
 C = TypeVar("C", bound=_Callable)

@@ -30,6 +30,7 @@ class Pending(Generic[T]):
         self._claimed = False
         self._value: T | None = None
         self._error: SpacetimeDBError | None = None
+        self._cancel: Callable[[], object] | None = None
 
     def done(self) -> bool:
         """Whether the outcome is known."""
@@ -66,6 +67,20 @@ class Pending(Generic[T]):
         if callback in self._callbacks:
             self._callbacks.remove(callback)
         self._claimed = bool(self._callbacks)
+
+    def cancel(self) -> None:
+        """Give the call up: its outcome is then `CallCancelled`, which says whether it was sent. Too late is harmless.
+
+        A call that was not sent never will be; one that was may still run, and its changes come as any others. What is
+        no call, as the end of a subscription, cannot be cancelled.
+        """
+        if self._cancel is not None and not self._done:
+            self._claimed = True
+            self._cancel()
+
+    def on_cancel(self, cancel: Callable[[], object]) -> None:
+        """Set what gives the call up."""
+        self._cancel = cancel
 
     def resolve(self, value: T) -> bool:
         """Set the value; returns whether anybody waited for it."""

@@ -78,8 +78,13 @@ class Subscription:
             self._engine.run(listener, Context(self._ending, self._engine))
         return listener
 
-    def unsubscribe(self) -> Pending[None]:
+    def unsubscribe(self, *, timeout: float | None = None) -> Any:
         """End it, at any time, also before it is applied. Doing it twice, or when the connection is over, is harmless.
+
+        Without a connection it is over at once.
+
+        Args:
+            timeout: Seconds to wait, on a host that waits.
 
         Returns:
             What can be waited for: the rows have left the cache.
@@ -90,7 +95,7 @@ class Subscription:
                 self._ended.resolve(None)
             else:
                 self._engine.unsubscribe(self._query_set.id)
-        return self._ended
+        return self._engine.host.outcome(self._ended, timeout)
 
     def applied(self) -> bool:
         """Note that it is applied; returns whether anybody waited."""
