@@ -4,7 +4,7 @@
 
     SpacetimeDBError
     ├── ConnectError               the connection was never established
-    │   ├── AuthenticationError    401 or 403: the token was refused
+    │   ├── AuthenticationError    401 or 403: the token was refused; or there was none to send
     │   ├── DatabaseNotFound       404: no such database
     │   ├── UnsupportedProtocol    400: no common WebSocket subprotocol
     │   └── ConnectionRefused      `client_connected` refused the client
@@ -83,7 +83,10 @@ class ConnectError(SpacetimeDBError):
 
 
 class AuthenticationError(ConnectError):
-    """The server refused the token (401), or refused this identity (403)."""
+    """The server refused the token (401) or this identity (403), or there was no token that could be sent.
+
+    Then nothing was sent, and `status` is None.
+    """
 
 
 class DatabaseNotFound(ConnectError):

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         Transaction,
         UnsubscribeApplied,
     )
+    from spacetimedb_proto.jwt import needs_refresh
     from spacetimedb_proto.limits import Limits
     from spacetimedb_proto.schema import Schema, load_schema
     from spacetimedb_proto.states import QuerySetState
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from .bindings.subscription import Subscription
     from .bindings.tables import TableHandle
     from .memory import MemoryReport
+    from .tokens import Token, TokenCli, TokenEnv, TokenFile, TokenSource
 else:
     __getattr__, __dir__ = door(
         __name__,
@@ -127,6 +129,7 @@ else:
                 "Transaction",
                 "UnsubscribeApplied",
             ),
+            "spacetimedb_proto.jwt": ("needs_refresh",),
             "spacetimedb_proto.limits": ("Limits",),
             "spacetimedb_proto.schema": ("Schema", "load_schema"),
             "spacetimedb_proto.states": ("QuerySetState",),
@@ -139,6 +142,7 @@ else:
             ".bindings.subscription": ("Subscription",),
             ".bindings.tables": ("TableHandle",),
             ".memory": ("MemoryReport",),
+            ".tokens": ("Token", "TokenCli", "TokenEnv", "TokenFile", "TokenSource"),
         },
     )
 
@@ -205,6 +209,11 @@ __all__ = [
     "TableMemory",
     "TimeDuration",
     "Timestamp",
+    "Token",
+    "TokenCli",
+    "TokenEnv",
+    "TokenFile",
+    "TokenSource",
     "Transaction",
     "TransactionRecord",
     "UnsubscribeApplied",
@@ -213,5 +222,6 @@ __all__ = [
     "connect",
     "literal",
     "load_schema",
+    "needs_refresh",
     "sql",
 ]
