@@ -74,6 +74,11 @@ class ClientSession(Commands):
         """Bytes that were received and that `next_event()` has not begun to read."""
         return self._inbox_bytes
 
+    @property
+    def calls_waiting(self) -> int:
+        """Calls and queries that have no answer yet."""
+        return len(self._received.calls)
+
     # --- receiving ----------------------------------------------------------------------------------------------------
 
     def receive(self, payload: bytes | str) -> None:

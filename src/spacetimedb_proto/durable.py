@@ -72,6 +72,8 @@ class DurableConnection:
         endpoint: The server.
         token_was_refused: Whether the server has refused the token that was given last.
         links: WebSocket links that were greeted so far.
+        bytes_received: Bytes received over all links.
+        bytes_sent: Bytes taken to be sent over all links.
 
     Raises:
         ConnectError: No database can have that name.
@@ -89,6 +91,8 @@ class DurableConnection:
         self.endpoint = endpoint
         self.token_was_refused = False
         self.links = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
         self._database = database
         self._options = options
         self._protocols = tuple(options.protocols)
@@ -98,6 +102,7 @@ class DurableConnection:
         self._need = Need.TOKEN
         self._link: ClientConnection | SchemaLink | None = None
         self._next_link: ClientConnection | SchemaLink | None = None
+        self._goodbye = b""
         self._session: ClientSession | None = None
         self._schema: Schema | None = None
         self._token: str | None = None
@@ -149,6 +154,11 @@ class DurableConnection:
     def is_stale(self) -> bool:
         """Whether the cache may lag behind the server: there is no link, or its first rows are not all there yet."""
         return self._state is not SessionState.CONNECTED
+
+    @property
+    def failed_attempts(self) -> int:
+        """Attempts in a row that have failed since the last link was lost."""
+        return max(0, self._attempt - 1)
 
     @property
     def is_behind(self) -> bool:
@@ -267,7 +277,7 @@ class DurableConnection:
         """The stream that was asked for is there."""
         if self._need is Need.LINK:
             self._now = now
-            self._link, self._next_link = self._next_link, None
+            self._link, self._next_link, self._goodbye = self._next_link, None, b""
             assert self._link is not None
             self._link.start(now)
             self._need = Need.BYTES
@@ -281,6 +291,7 @@ class DurableConnection:
     def receive_data(self, data: bytes) -> None:
         """Take in bytes as they come; an empty string says that no more will come."""
         if self._link is not None:
+            self.bytes_received += len(data)
             self._link.receive_data(data)
 
     def receive_eof(self, reason: str = "") -> None:
@@ -290,7 +301,12 @@ class DurableConnection:
 
     def data_to_send(self) -> bytes:
         """Take what must go out over this link."""
-        return b"" if self._link is None else self._link.data_to_send()
+        if self._link is None:
+            data, self._goodbye = self._goodbye, b""
+        else:
+            data = self._link.data_to_send()
+        self.bytes_sent += len(data)
+        return data
 
     def next_deadline(self) -> float | None:
         """When to call `handle_timeout`: at once if it is past, never if None. To be asked again after other calls."""
@@ -373,6 +389,8 @@ class DurableConnection:
         return event
 
     def _link_over(self, event: Disconnected) -> Event:
+        assert self._link is not None
+        self._goodbye = self._link.data_to_send()
         self._link = None
         self._ended(event)
         return self._told.popleft()

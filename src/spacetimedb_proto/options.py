@@ -7,10 +7,10 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from .backoff import Backoff
 from .bsatn.values import ConnectionId
 from .connection import Timeouts
 from .limits import Limits
-from .reconnect import Backoff
 
 __all__ = ["Compression", "Options"]
 

@@ -1,7 +1,6 @@
-"""Whether to connect again after a link was lost, and when.
+"""Whether to connect again after a link was lost.
 
-Rules and numbers are those of the SDKs that reconnect by themselves (protocol 2.14 reference, 3). Time and chance are
-arguments, so that the same losses always give the same attempts.
+The rules are those of the SDKs that reconnect by themselves (protocol 2.14 reference, 3).
 """
 
 from __future__ import annotations
@@ -9,12 +8,10 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-import attrs
-
 from .errors import AuthenticationError, ConnectError, ConnectionLost, ConnectionRefused
 from .events import Disconnected
 
-__all__ = ["Backoff", "Verdict", "judge"]
+__all__ = ["Verdict", "judge"]
 
 SESSION_BUSY: Final = 4000
 """Close code for a newcomer whose session's older connection has not ended yet (protocol 2.14 reference, 2)."""
@@ -29,36 +26,6 @@ FINAL_CODES: Final = frozenset({1002, 1003, 1007, 1008})
 
 PASSING_STATUSES: Final = frozenset({101, 408, 425, 429})
 """HTTP statuses beside 5xx that say nothing about the next attempt."""
-
-
-@attrs.frozen(kw_only=True)
-class Backoff:
-    """How long to wait before each attempt to connect again: ever longer, and never in step with other clients.
-
-    Attributes:
-        initial: Seconds before the first attempt.
-        maximum: Seconds before any attempt, at most.
-        factor: How much longer each wait is than the one before.
-        jitter: Share of a wait, from 0 to 1, that chance takes away or adds.
-        attempts: Attempts in a row until it is given up; None for no limit.
-    """
-
-    initial: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    maximum: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
-    factor: float = attrs.field(default=2.0, validator=[attrs.validators.ge(1), attrs.validators.le(100)])
-    jitter: float = attrs.field(default=0.5, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
-    attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
-
-    def delay(self, attempt: int, chance: float) -> float:
-        """Seconds to wait before an attempt.
-
-        Args:
-            attempt: Its number since the link was lost, from 1.
-            chance: A random number from 0 to 1.
-        """
-        # The exponent is bounded because a float is.
-        wait = min(self.maximum, self.initial * self.factor ** min(attempt - 1, 64))
-        return min(self.maximum, wait * (1 + self.jitter * (2 * chance - 1)))
 
 
 class Verdict(enum.Enum):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from spacetimedb_proto.door import door
 from spacetimedb_proto.errors import (
     AuthenticationError,
+    CallCancelled,
     CallError,
     CallTimeout,
     ConnectError,
@@ -46,6 +47,7 @@ from .connecting import connect
 from .sql import Query, literal, sql
 
 if TYPE_CHECKING:
+    from spacetimedb_proto.backoff import Backoff
     from spacetimedb_proto.bsatn.values import (
         ConnectionId,
         Err,
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
         TableMemory,
         Updated,
     )
+    from spacetimedb_proto.connection import Timeouts
     from spacetimedb_proto.events import (
         Arguments,
         Committed,
@@ -73,6 +76,9 @@ if TYPE_CHECKING:
         Failed,
         ReducerEvent,
         Refused,
+        Resumed,
+        Retry,
+        StateChanged,
         SubscribeApplied,
         SubscriptionFailed,
         Transaction,
@@ -81,7 +87,7 @@ if TYPE_CHECKING:
     from spacetimedb_proto.jwt import needs_refresh
     from spacetimedb_proto.limits import Limits
     from spacetimedb_proto.schema import Schema, load_schema
-    from spacetimedb_proto.states import QuerySetState
+    from spacetimedb_proto.states import QuerySetState, SessionState
 
     from .async_connection import AsyncPending, AsyncStream, Connecting, Connection
     from .bindings.context import Context
@@ -92,11 +98,13 @@ if TYPE_CHECKING:
     from .bindings.subscription import Subscription
     from .bindings.tables import TableHandle
     from .memory import MemoryReport
+    from .statistics import Statistics
     from .tokens import Token, TokenCli, TokenEnv, TokenFile, TokenSource
 else:
     __getattr__, __dir__ = door(
         __name__,
         {
+            "spacetimedb_proto.backoff": ("Backoff",),
             "spacetimedb_proto.bsatn.values": (
                 "ConnectionId",
                 "Err",
@@ -117,6 +125,7 @@ else:
                 "TableMemory",
                 "Updated",
             ),
+            "spacetimedb_proto.connection": ("Timeouts",),
             "spacetimedb_proto.events": (
                 "Arguments",
                 "Committed",
@@ -124,6 +133,9 @@ else:
                 "Failed",
                 "ReducerEvent",
                 "Refused",
+                "Resumed",
+                "Retry",
+                "StateChanged",
                 "SubscribeApplied",
                 "SubscriptionFailed",
                 "Transaction",
@@ -132,7 +144,7 @@ else:
             "spacetimedb_proto.jwt": ("needs_refresh",),
             "spacetimedb_proto.limits": ("Limits",),
             "spacetimedb_proto.schema": ("Schema", "load_schema"),
-            "spacetimedb_proto.states": ("QuerySetState",),
+            "spacetimedb_proto.states": ("QuerySetState", "SessionState"),
             ".async_connection": ("AsyncPending", "AsyncStream", "Connecting", "Connection"),
             ".bindings.context": ("Context",),
             ".bindings.engine": ("TransactionRecord",),
@@ -142,6 +154,7 @@ else:
             ".bindings.subscription": ("Subscription",),
             ".bindings.tables": ("TableHandle",),
             ".memory": ("MemoryReport",),
+            ".statistics": ("Statistics",),
             ".tokens": ("Token", "TokenCli", "TokenEnv", "TokenFile", "TokenSource"),
         },
     )
@@ -151,7 +164,9 @@ __all__ = [
     "AsyncPending",
     "AsyncStream",
     "AuthenticationError",
+    "Backoff",
     "CachePolicy",
+    "CallCancelled",
     "CallError",
     "CallTimeout",
     "Change",
@@ -193,12 +208,17 @@ __all__ = [
     "ReducerEvent",
     "Refused",
     "RemoteProtocolError",
+    "Resumed",
+    "Retry",
     "ScheduleAt",
     "Schema",
     "SchemaError",
     "SchemaMismatch",
+    "SessionState",
     "Some",
     "SpacetimeDBError",
+    "StateChanged",
+    "Statistics",
     "StreamOverflow",
     "SubscribeApplied",
     "Subscription",
@@ -208,6 +228,7 @@ __all__ = [
     "TableHandle",
     "TableMemory",
     "TimeDuration",
+    "Timeouts",
     "Timestamp",
     "Token",
     "TokenCli",

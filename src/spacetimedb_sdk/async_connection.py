@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
-from ssl import SSLContext
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar, cast
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 
-from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.cache import CachePolicy
-from spacetimedb_proto.errors import ConnectError, SpacetimeDBError
-from spacetimedb_proto.events import Connected, Disconnected, Event
-from spacetimedb_proto.limits import Limits
-from spacetimedb_proto.schema import Schema
-from spacetimedb_proto.uri import Endpoint
-from spacetimedb_proto.websocket import ClientConnection
-from spacetimedb_transports.anyio import Background, Pump, dial, fetch, spawn
+from spacetimedb_proto.durable import DurableConnection
+from spacetimedb_proto.errors import SpacetimeDBError
+from spacetimedb_proto.events import Event, StateChanged
+from spacetimedb_transports.anyio import Background, dial, spawn
+from spacetimedb_transports.anyio_session import SessionDriver
 
-from .bindings.context import Context
+from .bindings.connection import OpenConnection
 from .bindings.engine import Engine, TransactionRecord
-from .bindings.functions import Procedures, Reducers
-from .bindings.listeners import Listener
-from .bindings.names import Namespace
 from .bindings.pending import Pending
 from .bindings.streams import Stream
 from .bindings.subscription import Subscription
-from .bindings.tables import Db
-from .memory import MemoryReport
-from .opening import Compression, choose_compression, read_schema
+from .bindings.tables import TableHandle
+from .opening import Settings, next_token_async
+from .token_keeper import TokenKeeper
 
 __all__ = ["AsyncPending", "AsyncStream", "Connecting", "Connection", "open_connection"]
 
 T = TypeVar("T")
+
+OpenStream: TypeAlias = Callable[[], Awaitable[anyio.abc.ByteStream]]
 
 
 class AsyncPending(Pending[T]):
@@ -111,6 +108,15 @@ class _Host:
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
 
+    def now(self) -> float:
+        return anyio.current_time()
+
+    def outcome(self, pending: Pending[Any], _timeout: float | None) -> Any:
+        return pending
+
+    def table(self, engine: Engine, name: str) -> TableHandle:
+        return TableHandle(engine, name)
+
     def pending(self, what: str, report: Callable[[SpacetimeDBError, str], None]) -> AsyncPending[Any]:
         return AsyncPending(what, report)
 
@@ -118,7 +124,7 @@ class _Host:
         return AsyncStream(what, unregister)
 
 
-class Connection:
+class Connection(OpenConnection):
     """A connection to one database. Made by `connect()`.
 
     Attributes:
@@ -128,110 +134,44 @@ class Connection:
         types: The module's named types as Python classes.
     """
 
-    def __init__(self, endpoint: Endpoint, connection: ClientConnection) -> None:
-        self._endpoint = endpoint
-        self._connection = connection
-        self._engine: Engine | None = None
-        self._pump: Pump[Event] | None = None
+    def __init__(self, core: DurableConnection, keeper: TokenKeeper, open_stream: OpenStream) -> None:
+        super().__init__(core, keeper, _Host(self.wake), AsyncPending("connect", _nobody))
+        self._driver = SessionDriver(core, open_stream=open_stream, ask_token=self._ask_token, on_event=self._on_event)
         self._background: Background | None = None
-        self._opened: AsyncPending[Connection] = AsyncPending("connect", _nobody)
-
-    # --- who and where ------------------------------------------------------------------------------------------------
-
-    @property
-    def _bindings(self) -> Engine:
-        assert self._engine is not None, "users get a connection only after it has opened"
-        return self._engine
-
-    @property
-    def schema(self) -> Schema:
-        """The module's definition, as the server gave it."""
-        return self._bindings.schema
-
-    @property
-    def identity(self) -> Identity:
-        """Who this client is."""
-        identity = self._bindings.session.identity
-        assert identity is not None
-        return identity
-
-    @property
-    def connection_id(self) -> ConnectionId:
-        """This connection's id; another one each time."""
-        connection_id = self._bindings.session.connection_id
-        assert connection_id is not None
-        return connection_id
-
-    @property
-    def token(self) -> str:
-        """The token to come back with as the same identity. Keep it like a password."""
-        return self._bindings.session.token or ""
-
-    @property
-    def protocol(self) -> str:
-        """The WebSocket subprotocol that the server chose."""
-        return self._bindings.session.protocol_name
-
-    @property
-    def db(self) -> Db:
-        """The tables and views."""
-        return self._bindings.db
-
-    @property
-    def reducers(self) -> Reducers:
-        """The reducers that clients may call."""
-        return self._bindings.reducers
-
-    @property
-    def procedures(self) -> Procedures:
-        """The procedures that clients may call."""
-        return self._bindings.procedures
-
-    @property
-    def types(self) -> Namespace[Any]:
-        """The module's named types as Python classes."""
-        return self._bindings.types
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    def subscribe(self, *queries: str, cache: CachePolicy = "full") -> Subscription:
+    def subscribe(self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None) -> Subscription:
         """Ask for the rows of some queries, now and from now on: `sub = await conn.subscribe("SELECT * FROM user")`.
 
-        The request is sent at once. Awaiting it waits until its rows are in the cache, and returns the subscription;
-        cancelling that takes the subscription back.
+        The request is sent at once, or as soon as there is a connection again. Awaiting it waits until its rows are in
+        the cache, and returns the subscription; cancelling that takes the subscription back.
 
         Args:
             queries: SQL.
             cache: What to keep of the rows. `"full"` is a copy of each. For who only follows changes, `"keys"` keeps
                 their primary keys, so that overlapping subscriptions tell each row once, and `"none"` keeps nothing.
+            timeout: Seconds until a subscription without rows fails and is taken back; None waits for ever.
 
         Raises:
             SubscriptionError: When awaited: the server refused it. Other subscriptions live on.
             ConnectionLost: The connection is over.
             LocalProtocolError: There is no query, no such policy, or v1 was chosen, which needs `"full"`.
         """
-        return self._bindings.subscribe(queries, cache=cache)
+        return self._subscribe(queries, cache, timeout)
 
-    def query(self, query: str) -> AsyncPending[list[Any]]:
+    def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[list[Any]]:
         """Ask for the rows of one query, once: `rows = await conn.query("SELECT * FROM user")`. Never cached.
+
+        Args:
+            query: SQL.
+            timeout: Seconds until it fails with `CallTimeout`; None waits for ever.
 
         Raises:
             QueryError: When awaited: the server refused it.
-            ConnectionLost: The connection is over.
+            ConnectionLost: There is no connection, or it is over.
         """
-        engine = self._bindings
-        engine.check_open("query")
-        pending: AsyncPending[list[Any]] = engine.call(f"query {query[:200]}", lambda: engine.session.query(query))  # type: ignore[assignment]
-        return pending
-
-    def memory_report(self) -> MemoryReport:
-        """What the connection holds in memory now: `print(conn.memory_report())`.
-
-        It takes some ten milliseconds for a million rows, and changes nothing: a first snapshot at which nobody has
-        looked stays in one piece.
-        """
-        session = self._bindings.session
-        return MemoryReport(session.cache.memory(), session.backlog)
+        return self._query(query, timeout)  # type: ignore[return-value]
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
@@ -239,24 +179,17 @@ class Connection:
         """Record every change of the cache from now on: `async for tx in conn.transactions(): tx.event, tx.changes`."""
         return self._bindings.record()  # type: ignore[return-value]
 
-    def on_error(self, callback: Callable[[Exception, str], object]) -> Listener[Callable[[Exception, str], object]]:
-        """Call `callback(error, where)` for errors that nobody else sees. They are logged all the same.
-
-        These are errors raised by callbacks, failures of calls that nobody awaited, and of subscriptions that die.
-        """
-        return self._bindings.errors.add(callback)
-
-    def on_disconnect(self, callback: Callable[[Context], object]) -> Listener[Callable[[Context], object]]:
-        """Call `callback(ctx)` when the connection is over; `ctx.event` is a `Disconnected` with the reason."""
-        return self._bindings.disconnects.add(callback)
+    def states(self) -> AsyncStream[StateChanged]:
+        """Record where the connection stands, from now on. The stream ends with the connection."""
+        return self._record_states()  # type: ignore[return-value]
 
     # --- closing ------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """Close the connection and wait until it is closed. What was cached stays readable. Twice is harmless."""
-        self._connection.close()
-        if self._pump is not None and self._background is not None:
-            self._pump.wake()
+        self._core.close()
+        if self._background is not None:
+            self.wake()
             await self._background.wait()
 
     async def __aenter__(self) -> Self:
@@ -269,40 +202,38 @@ class Connection:
         with anyio.CancelScope(shield=True):
             await self.aclose()
 
-    def __repr__(self) -> str:
-        if self._engine is None:
-            return f"<connection to {self._endpoint}, opening>"
-        return f"<connection to {self._endpoint} as {self.identity}{', over' if self._engine.ended else ''}>"
-
     # --- driving ------------------------------------------------------------------------------------------------------
 
-    async def open(self, stream: anyio.abc.ByteStream) -> None:
-        """Run over this stream until the server has said who the client is.
+    async def open(self) -> None:
+        """Run until the server has said who the client is.
 
         Raises:
-            ConnectError: The server refused.
+            ConnectError: There is no server, or it refused.
         """
-        self._pump = Pump(self._connection, stream, self._on_event)
-        self._background = spawn(self._pump.run, "spacetimedb connection")
+        self._background = spawn(self._driver.run, "spacetimedb connection")
         try:
-            await self._opened
+            await cast("AsyncPending[Connection]", self._opened)
         except BaseException:
             self._background.cancel()
             with anyio.CancelScope(shield=True):
                 await self._background.wait()
             raise
 
-    def _on_event(self, event: Event) -> bool:
-        """Wait for the server's greeting; everything after it is the engine's."""
-        if isinstance(event, Connected):
-            pump = self._pump
-            assert pump is not None
-            self._engine = Engine(self._connection.session, _Host(pump.wake))
-            pump.on_event = self._engine.handle
-            return self._opened.resolve(self)
-        if isinstance(event, Disconnected):
-            return self._opened.fail(event.error or ConnectError("the connection was closed before it opened"))
-        return False
+    def wake(self) -> None:
+        """Say that something may have to be sent."""
+        self._driver.wake()
+
+    async def _ask_token(self) -> str | None:
+        return await next_token_async(self._core, self._keeper)
+
+    def _on_event(self, event: Event) -> Any:
+        outcome = super()._on_event(event)
+        if self._engine is not None:
+            self._driver.on_event = self._engine.handle
+        return outcome
+
+    def _last_received(self) -> float | None:
+        return self._driver.last_received
 
 
 class Connecting(Generic[T]):
@@ -326,49 +257,9 @@ class Connecting(Generic[T]):
         await self._connection.__aexit__(exc_type, exc, traceback)
 
 
-async def open_connection(  # noqa: PLR0913 - the options of `connect()`
-    uri: str,
-    database: str,
-    *,
-    token: str | None,
-    protocols: Sequence[str],
-    compression: Compression | None,
-    light: bool,
-    confirmed: bool | None,
-    limits: Limits | None,
-    ssl: SSLContext | None,
-) -> Connection:
-    """Ask for the schema, then open a connection that is bound to it: what awaiting `connect()` does."""
-    endpoint = Endpoint.parse(uri)
-    bounds = limits or Limits()
-    chosen = choose_compression(endpoint, compression)
-    schema = await _fetch_schema(endpoint, database, token, bounds, ssl)
-    core = ClientConnection(
-        schema,
-        endpoint,
-        database,
-        token=token,
-        protocols=protocols,
-        compression=chosen,
-        light=light,
-        confirmed=confirmed,
-        limits=bounds,
-        now=anyio.current_time(),
-    )
-    connection = Connection(endpoint, core)
-    await connection.open(await dial(endpoint, ssl=ssl))
+async def open_connection(settings: Settings) -> Connection:
+    """Open a connection: what awaiting `connect()` does."""
+    core = settings.core(now=anyio.current_time())
+    connection = Connection(core, settings.keeper(), partial(dial, core.endpoint, ssl=settings.ssl))
+    await connection.open()
     return connection
-
-
-async def _fetch_schema(
-    endpoint: Endpoint, database: str, token: str | None, limits: Limits, ssl: SSLContext | None
-) -> Schema:
-    steps = read_schema(endpoint, database, token, limits)
-    exchange = next(steps)
-    while True:
-        response = await fetch(endpoint, exchange, ssl=ssl)
-        try:
-            exchange = steps.send(response)
-        except StopIteration as finished:
-            schema: Schema = finished.value
-            return schema

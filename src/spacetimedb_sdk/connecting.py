@@ -6,30 +6,38 @@ So a program that may never connect starts as if it never would.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from spacetimedb_proto.backoff import Backoff
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from spacetimedb_proto.connection import Timeouts
     from spacetimedb_proto.limits import Limits
+    from spacetimedb_proto.options import Compression
 
     from .async_connection import Connecting, Connection
-    from .opening import Compression
+    from .tokens import Token
 
-__all__ = ["connect"]
+__all__ = ["RECONNECT", "connect"]
+
+RECONNECT: Final = Backoff()
+"""When a lost connection is made again unless a user says otherwise."""
 
 
 def connect(  # noqa: PLR0913 - each option is one that users name
     uri: str,
     database: str,
     *,
-    token: str | None = None,
+    token: Token | None = None,
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
     compression: Compression | None = None,
     light: bool = False,
     confirmed: bool | None = None,
-    reconnect: None = None,  # noqa: ARG001 - there is no other policy to choose
+    reconnect: Backoff | None = RECONNECT,
     limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     ssl: SSLContext | None = None,
 ) -> Connecting[Connection]:
     """Connect to a database, with bindings made from the schema that the server gives.
@@ -44,32 +52,38 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     Args:
         uri: Where the server is: `http`, `https`, `ws` or `wss`. TLS is verified.
         database: Name or identity of the database.
-        token: The token to connect with; without one the server makes a new identity.
+        token: The token to connect with, or where it comes from: `TokenFile`, `TokenEnv`, `TokenCli`, or a function,
+            which is asked for each attempt to connect. Without one the server makes a new identity.
         protocols: What to offer, of `"v3.bsatn"`, `"v2.bsatn"`, `"v1.bsatn"`, `"v1.json"`. The server chooses.
         compression: `"brotli"`, `"gzip"` or `"none"` for large messages; by default the best that is installed, and
             none on loopback.
         light: v1 only: be told of other clients' transactions without who caused them.
         confirmed: Whether to see only what is durable; None leaves it to the server (protocol reference, 3.9).
-        reconnect: None: a lost connection ends the session.
+        reconnect: When to connect again after the connection was lost: `Backoff()` unless said otherwise; None never.
+            A first attempt that fails, and a refusal, are never repeated.
         limits: What an untrusted server may cost.
+        timeouts: How long to wait for what: the handshake, a sign of life, the server's goodbye.
         ssl: TLS settings; by default those of `ssl.create_default_context()`.
 
     Raises:
         ConnectError: When entered or awaited: `AuthenticationError`, `DatabaseNotFound`, `UnsupportedProtocol`,
             `ConnectionRefused`, or plainly `ConnectError` where no server answered.
     """
-    from .async_connection import Connecting, open_connection  # noqa: PLC0415 - the reason is at the top of this module
+    # The reason for these imports is at the top of this module.
+    from .async_connection import Connecting, open_connection  # noqa: PLC0415
+    from .opening import Settings  # noqa: PLC0415
 
-    return Connecting(
-        lambda: open_connection(
-            uri,
-            database,
-            token=token,
-            protocols=tuple(protocols),
-            compression=compression,
-            light=light,
-            confirmed=confirmed,
-            limits=limits,
-            ssl=ssl,
-        )
+    settings = Settings(
+        uri=uri,
+        database=database,
+        token=token,
+        protocols=tuple(protocols),
+        compression=compression,
+        light=light,
+        confirmed=confirmed,
+        reconnect=reconnect,
+        limits=limits,
+        timeouts=timeouts,
+        ssl=ssl,
     )
+    return Connecting(lambda: open_connection(settings))

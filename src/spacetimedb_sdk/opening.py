@@ -1,24 +1,81 @@
-"""What every host does before it can talk: choose options, and read the module's schema.
+"""What `connect()` does on every host: read its options, and make what then has to be driven.
 
-No I/O here: what must be fetched is yielded, and the answer is sent back in.
+No I/O here but for what a token source does when it is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Literal, TypeAlias
+import random
+import secrets
+import time
+from collections.abc import Sequence
+from ssl import SSLContext
 
-from spacetimedb_proto.errors import ConnectError, SchemaError
-from spacetimedb_proto.handshake import bearer
-from spacetimedb_proto.http import HttpExchange, HttpResponse, refusal
+import attrs
+
+from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.bsatn.values import ConnectionId
+from spacetimedb_proto.connection import Timeouts
+from spacetimedb_proto.durable import DurableConnection
+from spacetimedb_proto.errors import AuthenticationError, ConnectError
 from spacetimedb_proto.limits import Limits
-from spacetimedb_proto.schema import Schema, load_schema
+from spacetimedb_proto.options import Compression, Options
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.wire.compression import available
 
-__all__ = ["Compression", "choose_compression", "read_schema"]
+from .token_keeper import TokenKeeper
+from .tokens import Token, source_of
 
-Compression: TypeAlias = Literal["none", "gzip", "brotli"]
+__all__ = ["Settings", "choose_compression", "next_token_async", "next_token_now"]
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The options of `connect()`, as its docstring explains them."""
+
+    uri: str
+    database: str
+    token: Token | None = attrs.field(repr=False)
+    protocols: Sequence[str]
+    compression: Compression | None
+    light: bool
+    confirmed: bool | None
+    reconnect: Backoff | None
+    limits: Limits | None
+    timeouts: Timeouts | None
+    ssl: SSLContext | None
+
+    def core(self, now: float) -> DurableConnection:
+        """Make the session.
+
+        Args:
+            now: The time, on the host's clock.
+
+        Raises:
+            ConnectError: The address, the database's name or the compression is none.
+            LocalProtocolError: One of the protocols is none.
+        """
+        endpoint = Endpoint.parse(self.uri)
+        options = Options(
+            protocols=tuple(self.protocols),
+            compression=choose_compression(endpoint, self.compression),
+            light=self.light,
+            confirmed=self.confirmed,
+            backoff=self.reconnect,
+            # Never kept or shared: two connections with one id would evict each other for ever.
+            session_id=ConnectionId.from_wire(secrets.token_bytes(16)) if self.reconnect is not None else None,
+            limits=self.limits or Limits(),
+            timeouts=self.timeouts or Timeouts(),
+        )
+        return DurableConnection(endpoint, self.database, options, chance=random.random, now=now)
+
+    def keeper(self) -> TokenKeeper:
+        """Make what decides about tokens.
+
+        Raises:
+            TypeError: The token is none, and no source of one.
+        """
+        return TokenKeeper(source_of(self.token))
 
 
 def choose_compression(endpoint: Endpoint, wish: Compression | None) -> Compression:
@@ -35,26 +92,23 @@ def choose_compression(endpoint: Endpoint, wish: Compression | None) -> Compress
     return wish or "none"
 
 
-def read_schema(
-    endpoint: Endpoint, database: str, token: str | None, limits: Limits
-) -> Generator[HttpExchange, HttpResponse, Schema]:
-    """Ask for the module's definition as v10, and as v9 where the server does not know v10 (schema reference, 1.1).
-
-    Yields:
-        Requests to make; send the response back in.
+async def next_token_async(core: DurableConnection, keeper: TokenKeeper) -> str | None:
+    """The token for the next attempt to connect; its source may be awaited.
 
     Raises:
-        ConnectError: The server refused; the subclass says why.
+        AuthenticationError: There should be one, and there is none that could be used.
     """
-    headers = [] if token is None else [("authorization", bearer(token))]
-    response = yield HttpExchange("GET", endpoint, endpoint.schema_target(database, 10), headers=headers, limits=limits)
-    if response.status == 400:
-        response = yield HttpExchange(
-            "GET", endpoint, endpoint.schema_target(database, 9), headers=headers, limits=limits
-        )
-    if response.status != 200:
-        raise refusal(response.status, response.body, token=token)
-    try:
-        return load_schema(response.body)
-    except SchemaError as error:
-        raise ConnectError(f"the server's schema cannot be understood: {error}", status=200) from error
+    _check_refusal(core, keeper)
+    return await keeper.token_async(time.time())
+
+
+def next_token_now(core: DurableConnection, keeper: TokenKeeper) -> str | None:
+    """The token for the next attempt to connect. Raises as `next_token_async`, and for a source to be awaited."""
+    _check_refusal(core, keeper)
+    return keeper.token_now(time.time())
+
+
+def _check_refusal(core: DurableConnection, keeper: TokenKeeper) -> None:
+    if core.token_was_refused and not keeper.refused():
+        ending = core.ending
+        raise (ending and ending.error) or AuthenticationError("the server refused the token")

@@ -21,7 +21,7 @@ import anyio.to_thread
 from anyio.abc import ByteStream
 
 from spacetimedb_proto.errors import ConnectError
-from spacetimedb_proto.events import NEED_DATA, Disconnected, NeedData, Working
+from spacetimedb_proto.events import NEED_DATA, Disconnected, LinkEnded, NeedData, Working
 from spacetimedb_proto.http import HttpExchange, HttpResponse
 from spacetimedb_proto.uri import Endpoint
 
@@ -200,7 +200,7 @@ class Driven(Protocol[E_co]):
 
 
 class Pump(Generic[E]):
-    """Moves bytes between a connection and a stream, and events to `on_event`, until `Disconnected`.
+    """Moves bytes between a connection and a stream, and events to `on_event`, until one that is a `LinkEnded`.
 
     A turn of handing out lasts some milliseconds; between turns other tasks run, bytes are received and pings are
     answered, however long a message or what `on_event` does with it takes as a whole.
@@ -212,9 +212,11 @@ class Pump(Generic[E]):
             event. When it returns True, or its steps do, tasks that it woke up run before the next message is applied,
             so they find the cache as this event left it.
         clock: Seconds, of whatever clock; tells for how long other tasks have waited for their turn.
+        give_up: Called with the reason when nobody will drive the connection any more; by default its `receive_eof`.
 
     Attributes:
         on_event: As given. It may be replaced while an event is handled that asks for a pause.
+        last_received: When bytes arrived last, on the loop's clock; None if none ever did.
     """
 
     def __init__(
@@ -223,11 +225,14 @@ class Pump(Generic[E]):
         stream: ByteStream,
         on_event: Callable[[E | Disconnected], object],
         clock: Callable[[], float] = time.monotonic,
+        give_up: Callable[[str], None] | None = None,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self.on_event = on_event
         self._clock = clock
+        self._on_give_up = give_up or connection.receive_eof
+        self.last_received: float | None = None
         self._fault: BaseException | None = None
         self._is_late = False
         self._steps: object = None
@@ -258,7 +263,8 @@ class Pump(Generic[E]):
                     await self._flushed.wait()
                 group.cancel_scope.cancel()
         finally:
-            self._give_up()
+            if not self._ended.is_set():
+                self._give_up()
             await _close(self._stream)
         if self._fault is not None:
             raise self._fault
@@ -272,9 +278,11 @@ class Pump(Generic[E]):
 
     async def _read(self) -> None:
         is_open = True
-        while is_open:
+        while is_open and not self._ended.is_set():
             try:
-                self._connection.receive_data(await self._stream.receive(CHUNK))
+                data = await self._stream.receive(CHUNK)
+                self.last_received = anyio.current_time()
+                self._connection.receive_data(data)
             except anyio.EndOfStream:
                 is_open = self._end_input("")
             except Exception as error:
@@ -323,7 +331,7 @@ class Pump(Generic[E]):
 
     def _hand_out(self) -> None:
         """Hand out what there is; what takes longer than a turn is left to `_catch_up`."""
-        if not self._is_late and self._take_turn():
+        if not self._is_late and not self._ended.is_set() and self._take_turn():
             self._is_late = True
             self._late.set()
 
@@ -372,9 +380,10 @@ class Pump(Generic[E]):
                 if count % EVENTS_PER_LOOK == 0 and (count >= FAIR_SHARE or clock() >= end):
                     is_over = True
                     break
-        if isinstance(event, Disconnected):
-            self._ended.set()
-            self._output.set()
+            if isinstance(event, LinkEnded):  # what follows is not this link's
+                self._ended.set()
+                self._output.set()
+                return False
         return is_over
 
     def _take_steps(self, steps: object, end: float) -> bool:
@@ -411,7 +420,7 @@ class Pump(Generic[E]):
 
     def _give_up(self) -> None:
         """After a cancellation: let everybody who waits know, without waiting for anything."""
-        self._end_input("its task was cancelled")
+        self._on_give_up("its task was cancelled")
         while self._take_turn():
             pass
 

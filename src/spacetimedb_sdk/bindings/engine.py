@@ -125,24 +125,35 @@ class Host(Protocol):
         ...
 
 
+def _nobody_greeted(_event: Connected) -> None:
+    pass
+
+
 class Hooks:
     """Listeners that a connection has before it knows the module.
+
+    Args:
+        greeted: Called each time that a link greets after the first.
 
     Attributes:
         errors: For errors that nobody claims.
         disconnects: For the loss of the connection, and for its end.
         states: For each state.
         state_streams: Streams of them.
+        errors_reported: How many errors nobody claimed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, greeted: Callable[[Connected], object] = _nobody_greeted) -> None:
+        self.greeted = greeted
         self.errors: Listeners[Callable[[Exception, str], object]] = Listeners()
         self.disconnects: Listeners[Callable[[Context], object]] = Listeners()
         self.states: Listeners[Callable[[StateChanged], object]] = Listeners()
         self.state_streams: Streams[StateChanged] = Streams()
+        self.errors_reported = 0
 
     def report(self, error: Exception, where: str) -> None:
         """Log an error that nobody else will see, and hand it to the error listeners."""
+        self.errors_reported += 1
         log.error("%s: %s", where, error, exc_info=error)
         for callback in self.errors.callbacks:
             try:
@@ -329,6 +340,13 @@ class Engine:
         self._records.add(stream)
         return stream
 
+    def longest_stream(self) -> int:
+        """Items that the slowest consumer of a stream has not read."""
+        streams: list[Stream[Any]] = [*self._records.now(), *self.hooks.state_streams.now()]
+        for table in self._tables.values():
+            streams.extend(table.streams.now())
+        return max(map(len, streams), default=0)
+
     def report(self, error: Exception, where: str) -> None:
         """Log an error that nobody else will see, and hand it to the error listeners."""
         self.hooks.report(error, where)
@@ -349,8 +367,9 @@ class Engine:
         handler = self._handlers.get(type(event))
         return handler(event) if handler else False
 
-    def _connected(self, _event: Connected) -> bool:
+    def _connected(self, event: Connected) -> bool:
         self._is_linked = True
+        self.hooks.greeted(event)
         return False
 
     def _resumed(self, event: Resumed) -> Steps[bool]:

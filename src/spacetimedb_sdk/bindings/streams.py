@@ -35,6 +35,14 @@ class Stream(Generic[T]):
         self._over = False
         self._error: SpacetimeDBError | None = None
 
+    def __len__(self) -> int:
+        """Items that were recorded and not read."""
+        return len(self._items)
+
+    def __bool__(self) -> bool:
+        """A stream is something, however many items it holds."""
+        return True
+
     def push(self, item: T) -> bool:
         """Record one item; returns whether somebody may be waiting for it."""
         if self._over:

@@ -1,0 +1,141 @@
+"""A connection that is lost and comes back, with a server of our own to lose it."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from spacetimedb_sdk import (
+    Backoff,
+    ConnectionLost,
+    Inserted,
+    NotSent,
+    OutcomeUnknown,
+    SessionState,
+    SubscribeApplied,
+)
+
+pytestmark = pytest.mark.anyio
+
+SOON = Backoff(initial=0.01, maximum=0.05)
+
+
+@pytest.fixture
+def server(target):
+    return target.need_own("the link is cut")
+
+
+@pytest.fixture
+async def conn(client):
+    return await client(reconnect=SOON)
+
+
+@pytest.fixture
+async def other(client):
+    """Somebody else, who changes rows while `conn` is away."""
+    return await client(reconnect=SOON)
+
+
+async def state(conn, wanted):
+    """Wait until the connection stands there."""
+    async with conn.states() as states:
+        if conn.state is not wanted:
+            async for change in states:
+                if change.state is wanted:
+                    return
+
+
+async def test_what_was_missed_is_told_as_net_differences(server, conn, other):
+    sub = await conn.subscribe("SELECT * FROM pair")
+    for n, key in enumerate(("one", "two", "three")):
+        await conn.reducers.add_pair(n, key, 0, n)
+    told, stream = [], conn.db.pair.changes()
+    conn.db.pair.on_insert(lambda ctx, row: told.append(ctx.event))
+    applied = []
+    sub.on_applied(lambda ctx: applied.append(type(ctx.event)))
+    before = conn.connection_id, conn.identity
+    server.drop_clients()
+    await state(conn, SessionState.WAITING)
+    assert conn.is_stale
+    assert sub.state == "stale"
+    assert {pair.key for pair in conn.db.pair} == {"one", "two", "three"}, "stale rows stay readable"
+    await state(conn, SessionState.CONNECTED)
+    assert not conn.is_stale
+    assert sub.state == "live"
+    assert (conn.connection_id != before[0], conn.identity) == (True, before[1])
+    assert applied == [SubscribeApplied, SubscribeApplied], "once at once, and once when it came back"
+    assert told == []
+    await conn.reducers.add_pair(9, "nine", 0, 9)
+    assert isinstance(await anext(stream), Inserted), "streams survive, and nothing unchanged was told"
+
+
+async def test_the_last_ending_and_the_next_attempt_can_be_seen(server, conn):
+    seen = []
+    conn.on_disconnect(lambda ctx: seen.append(ctx.event))
+    server.close_clients(1001, "module exited")
+    await state(conn, SessionState.WAITING)
+    await state(conn, SessionState.CONNECTED)
+    [event] = seen
+    assert (event.code, event.reason, event.retry.attempt) == (1001, "module exited", 1)
+    assert isinstance(event.error, ConnectionLost)
+    assert conn.last_ending == event
+    assert conn.statistics().links == 2
+
+
+async def test_calls_without_a_link(server, conn):
+    sent = conn.reducers.add_pair(1, "one", 0, 10)
+    server.drop_clients()
+    with pytest.raises((OutcomeUnknown, NotSent)):
+        await sent
+        await conn.reducers.clear()
+    await state(conn, SessionState.CONNECTED)
+    server.drop_clients()
+    await state(conn, SessionState.WAITING)
+    with pytest.raises(NotSent, match="no connection at the moment"):
+        await conn.reducers.add_pair(2, "two", 0, 20)
+    with pytest.raises(ConnectionLost, match="no connection at the moment"):
+        await conn.query("SELECT * FROM pair")
+    kept = conn.reducers.add_pair.options(retry=True)(3, "three", 0, 30)
+    sub = await conn.subscribe("SELECT * FROM pair")
+    await kept
+    assert "three" in {pair.key for pair in conn.db.pair}
+    assert sub.state == "live"
+
+
+async def test_unsubscribing_without_a_link_is_over_at_once(server, conn):
+    sub = await conn.subscribe("SELECT * FROM pair")
+    await conn.reducers.add_pair(1, "one", 0, 10)
+    deleted = []
+    conn.db.pair.on_delete(lambda ctx, row: deleted.append(row.key))
+    server.drop_clients()
+    await state(conn, SessionState.WAITING)
+    await sub.unsubscribe()
+    assert deleted == ["one"]
+    assert len(conn.db.pair) == 0
+    await state(conn, SessionState.CONNECTED)
+    await conn.reducers.add_pair(2, "two", 0, 20)
+    assert len(conn.db.pair) == 0
+
+
+async def test_a_hundred_losses_in_a_row(server, conn):
+    sub = await conn.subscribe("SELECT * FROM pair")
+    for n in range(20):
+        server.drop_clients()
+        await state(conn, SessionState.WAITING)
+        await state(conn, SessionState.CONNECTED)
+        await conn.reducers.add_pair(n, str(n), 0, n)
+    assert len(conn.db.pair) == 20
+    assert sub.state == "live"
+    assert conn.statistics().links == 21
+
+
+async def test_closing_while_there_is_no_link(server, client):
+    conn = await client(reconnect=Backoff(initial=1000))
+    ends = []
+    conn.on_disconnect(lambda ctx: ends.append((ctx.event.retry is None, ctx.event.error is None)))
+    server.drop_clients()
+    await state(conn, SessionState.WAITING)
+    with anyio.fail_after(5):
+        await conn.aclose()
+    assert conn.state is SessionState.CLOSED
+    assert ends == [(False, False), (True, True)]
