@@ -86,11 +86,13 @@ class Drawn:
         types: Makes the codecs.
         type: The type.
         value: One of its values.
+        typespace: What the type refers to.
     """
 
     types: Types
     type: AlgebraicType
     value: Any
+    typespace: Sequence[AlgebraicType]
 
     @property
     def codec(self) -> Codec:
@@ -135,7 +137,7 @@ def types_and_values(draw: st.DrawFn) -> Drawn:
     typespace, type_names = draw(typespaces())
     made = Types(typespace, type_names)
     type_ = draw(types(len(typespace)).filter(lambda type_: _height(type_, typespace) < math.inf))
-    return Drawn(made, type_, _Values(draw, made, typespace).value(type_))
+    return Drawn(made, type_, _Values(draw, made, typespace).value(type_), typespace)
 
 
 @st.composite
@@ -144,9 +146,10 @@ def rows(draw: st.DrawFn) -> Drawn:
     typespace, type_names = draw(typespaces())
     columns = draw(st.lists(st.builds(Element, names, types(len(typespace))), min_size=1, max_size=6))
     columns = [column for column in columns if _height(column.type, typespace) < math.inf]
-    made = Types([*typespace, Product(tuple(columns))], {**type_names, len(typespace): "Row"})
     type_ = Ref(len(typespace))
-    return Drawn(made, type_, _Values(draw, made, [*typespace, Product(tuple(columns))]).value(type_))
+    typespace.append(Product(tuple(columns)))
+    made = Types(typespace, {**type_names, type_.index: "Row"})
+    return Drawn(made, type_, _Values(draw, made, typespace).value(type_), typespace)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A module definition as data: `load_schema` reads what a server answers, `dump_schema` writes it.
 
-What a definition says is in `model` and `definitions`; how it is written, in `v9`, `v10` and `types_json`.
+What a definition says is in `model` and `definitions`; how it is written, in `v9`, `v10` and `types_json`; how two of
+them differ, in `drift`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,30 @@ from .load import load_schema
 from .model import Schema
 
 if TYPE_CHECKING:
+    from .differences import Difference, Drift, Effect
+    from .drift import compare
     from .dump import dump_schema
 else:
-    __getattr__, __dir__ = door(__name__, {".dump": ("dump_schema",)})  # only servers write definitions
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            ".differences": ("Difference", "Drift", "Effect"),
+            ".drift": ("compare",),  # only a reconnect and bindings compare
+            ".dump": ("dump_schema",),  # only servers write definitions
+        },
+    )
 
-__all__ = ["Column", "Function", "Index", "Param", "Schema", "Table", "dump_schema", "load_schema"]
+__all__ = [
+    "Column",
+    "Difference",
+    "Drift",
+    "Effect",
+    "Function",
+    "Index",
+    "Param",
+    "Schema",
+    "Table",
+    "compare",
+    "dump_schema",
+    "load_schema",
+]
