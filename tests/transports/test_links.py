@@ -13,6 +13,7 @@ from tests.loopback import (
     accept,
     address_of,
     break_sending,
+    encrypted,
     endpoint_of,
     listener,
     opened,
@@ -20,6 +21,7 @@ from tests.loopback import (
     ready,
     received,
     reset,
+    shaken,
     the_end,
     tls_contexts,
 )
@@ -207,4 +209,23 @@ def test_a_record_that_is_cut_off(contexts):
             socket.socket.sendall(end, b"\x17\x03\x03\x00\x20half")
         assert the_end(link) == b"hello"
         assert link.reason == ""
+        link.close()
+
+
+def test_bytes_that_come_together_with_the_handshake():
+    """In TLS 1.2 the server has the last word, and may go on at once."""
+    server_context, client_context = tls_contexts()
+    client_context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with listener() as server:
+        opening = Opening(
+            endpoint_of(server, "localhost", tls=True), client_context, now=0, addresses=[address_of(server)]
+        )
+        assert opening.poll(0) is None
+        with encrypted(accept(server), server_context) as end:
+            while not shaken(end):
+                assert opening.poll(0) is None
+            end.sendall(b"hello")
+            link = opened(opening)
+            assert link.has_pending
+            assert received(link, 5) == b"hello"
         link.close()
