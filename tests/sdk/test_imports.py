@@ -66,6 +66,12 @@ def test_connecting_brings_what_a_present_server_needs():
     assert ours(modules) & unneeded == set()
 
 
+def test_polling_brings_no_event_loop():
+    modules = brought("import spacetimedb_transports.poller")
+    assert third_party(modules) <= {"attr", "attrs"}
+    assert "asyncio" not in modules
+
+
 @pytest.mark.parametrize("package", ["spacetimedb_proto", "spacetimedb_sdk"])
 def test_every_name_is_there_when_asked_for(package):
     brought(f"from {package} import *\nimport {package} as door\nassert set(door.__all__) <= set(globals())")
