@@ -91,12 +91,13 @@ if TYPE_CHECKING:
 
     from .async_connection import AsyncPending, AsyncStream, Connecting, Connection
     from .bindings.context import Context
-    from .bindings.engine import TransactionRecord
     from .bindings.functions import Procedure, Reducer
     from .bindings.listeners import Listener
     from .bindings.pending import Pending
+    from .bindings.records import TransactionRecord
     from .bindings.subscription import Subscription
     from .bindings.tables import TableHandle
+    from .bindings.unread import Overflow
     from .memory import MemoryReport
     from .statistics import Statistics
     from .tokens import Token, TokenCli, TokenEnv, TokenFile, TokenSource
@@ -147,12 +148,13 @@ else:
             "spacetimedb_proto.states": ("QuerySetState", "SessionState"),
             ".async_connection": ("AsyncPending", "AsyncStream", "Connecting", "Connection"),
             ".bindings.context": ("Context",),
-            ".bindings.engine": ("TransactionRecord",),
             ".bindings.functions": ("Procedure", "Reducer"),
             ".bindings.listeners": ("Listener",),
             ".bindings.pending": ("Pending",),
+            ".bindings.records": ("TransactionRecord",),
             ".bindings.subscription": ("Subscription",),
             ".bindings.tables": ("TableHandle",),
+            ".bindings.unread": ("Overflow",),
             ".memory": ("MemoryReport",),
             ".statistics": ("Statistics",),
             ".tokens": ("Token", "TokenCli", "TokenEnv", "TokenFile", "TokenSource"),
@@ -196,6 +198,7 @@ __all__ = [
     "NotSent",
     "Ok",
     "OutcomeUnknown",
+    "Overflow",
     "Pending",
     "Procedure",
     "ProcedureError",

@@ -19,11 +19,13 @@ from spacetimedb_transports.anyio import Background, dial, spawn
 from spacetimedb_transports.anyio_session import SessionDriver
 
 from .bindings.connection import OpenConnection
-from .bindings.engine import Engine, TransactionRecord
+from .bindings.engine import Engine
 from .bindings.pending import Pending
+from .bindings.records import TransactionRecord
 from .bindings.streams import Stream
 from .bindings.subscription import Subscription
 from .bindings.tables import TableHandle
+from .bindings.unread import DEFAULT_BUFFER, Overflow, Unread
 from .opening import Settings, next_token_async
 from .token_keeper import TokenKeeper
 
@@ -120,8 +122,8 @@ class _Host:
     def pending(self, what: str, report: Callable[[SpacetimeDBError, str], None]) -> AsyncPending[Any]:
         return AsyncPending(what, report)
 
-    def stream(self, what: str, unregister: Callable[[Stream[Any]], None]) -> AsyncStream[Any]:
-        return AsyncStream(what, unregister)
+    def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> AsyncStream[Any]:
+        return AsyncStream(what, unregister, unread)
 
 
 class Connection(OpenConnection):
@@ -175,9 +177,22 @@ class Connection(OpenConnection):
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
-    def transactions(self) -> AsyncStream[TransactionRecord]:
-        """Record every change of the cache from now on: `async for tx in conn.transactions(): tx.event, tx.changes`."""
-        return self._bindings.record()  # type: ignore[return-value]
+    def transactions(
+        self, *, buffer: int = DEFAULT_BUFFER, overflow: Overflow = "error"
+    ) -> AsyncStream[TransactionRecord]:
+        """Record every change of the cache from now on: `async for tx in conn.transactions(): tx.event, tx.changes`.
+
+        Args:
+            buffer: Transactions that the consumer may be behind.
+            overflow: What happens when it is further behind. `"error"`: the stream ends with `StreamOverflow` after
+                what was recorded. `"drop_old"`: the oldest transaction is dropped. `"coalesce"`: transactions are
+                merged into one record of their net effect, with the last one's event and all rows of event tables.
+
+        Raises:
+            ConnectionLost: The connection is over.
+            LocalProtocolError: There is no such buffer or overflow.
+        """
+        return self._bindings.record(buffer, overflow)  # type: ignore[return-value]
 
     def states(self) -> AsyncStream[StateChanged]:
         """Record where the connection stands, from now on. The stream ends with the connection."""

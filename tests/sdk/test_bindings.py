@@ -11,6 +11,7 @@ from spacetimedb_sdk.bindings.listeners import Listeners, name_of
 from spacetimedb_sdk.bindings.names import Namespace
 from spacetimedb_sdk.bindings.pending import Pending
 from spacetimedb_sdk.bindings.streams import Stream
+from spacetimedb_sdk.bindings.unread import Refusing
 
 
 class TestNamespace:
@@ -133,7 +134,7 @@ class TestStream:
 
     @pytest.fixture
     def stream(self, ended):
-        return Stream("changes()", ended.append, buffer=3)
+        return Stream("changes()", ended.append, Refusing(3))
 
     def test_items_come_in_order(self, stream):
         for item in "abc":

@@ -45,8 +45,8 @@ class HandHost:
     def pending(self, what, report):
         return HandPending(what, report)
 
-    def stream(self, what, unregister):
-        return Stream(what, unregister)
+    def stream(self, what, unregister, unread):
+        return Stream(what, unregister, unread)
 
     def wake(self):
         pass

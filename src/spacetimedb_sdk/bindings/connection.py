@@ -26,6 +26,7 @@ from .pending import Pending
 from .streams import Stream
 from .subscription import Subscription
 from .tables import Db
+from .unread import DEFAULT_BUFFER, Refusing
 
 __all__ = ["BaseConnection", "OpenConnection"]
 
@@ -155,7 +156,7 @@ class BaseConnection:
 
     def _record_states(self) -> Stream[StateChanged]:
         streams = self._hooks.state_streams
-        stream = self._host.stream("states()", streams.discard)
+        stream = self._host.stream("states()", streams.discard, Refusing(DEFAULT_BUFFER))
         if self.state is SessionState.CLOSED:
             stream.end(None)
         else:

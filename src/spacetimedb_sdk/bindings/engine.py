@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from spacetimedb_proto.cache import CachePolicy, Change, Changes, RowUpdated, TableChange
@@ -53,11 +53,13 @@ from .functions import Procedures, Reducers, procedures_of, reducers_of
 from .listeners import Listener, Listeners, name_of
 from .names import Namespace
 from .pending import Pending
+from .records import NetTransactions, TransactionRecord
 from .streams import Stream, Streams
 from .subscription import Subscription
 from .tables import Db, ListenersNow, TableHandle, TableListeners, UpdateCallback
+from .unread import DEFAULT_BUFFER, Overflow, Unread, unread_items
 
-__all__ = ["Asked", "Engine", "Hooks", "Host", "TransactionRecord"]
+__all__ = ["Asked", "Engine", "Hooks", "Host"]
 
 log = logging.getLogger("spacetimedb_sdk")
 
@@ -116,7 +118,7 @@ class Host(Protocol):
         """Make an outcome that this host's users can wait for."""
         ...
 
-    def stream(self, what: str, unregister: Callable[[Stream[Any]], None]) -> Stream[Any]:
+    def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> Stream[Any]:
         """Make a stream that this host's users can read."""
         ...
 
@@ -183,31 +185,6 @@ class Hooks:
 
 def _nobody_waits() -> bool:
     return False
-
-
-class TransactionRecord:
-    """One message's changes, as `transactions()` hands them out.
-
-    Attributes:
-        event: What callbacks see as `ctx.event`.
-    """
-
-    __slots__ = ("_changes", "_lists", "event")
-
-    def __init__(self, event: CallbackEvent, changes: Changes) -> None:
-        self.event = event
-        self._changes = changes
-        self._lists: dict[str, list[Change]] | None = None
-
-    @property
-    def changes(self) -> Mapping[str, list[Change]]:
-        """The changes of each table, inserts before deletes before updates. Rows are decoded when first asked for."""
-        if self._lists is None:
-            self._lists = {name: list(self._changes[name]) for name in sorted(self._changes) if self._changes[name]}
-        return self._lists
-
-    def __repr__(self) -> str:
-        return f"<transaction {self.event!r} on {', '.join(sorted(self._changes)) or 'no tables'}>"
 
 
 class Engine:
@@ -333,10 +310,11 @@ class Engine:
         """Listen to the outcomes of one reducer."""
         return self._outcomes.setdefault(reducer, Listeners()).add(callback)
 
-    def record(self) -> Stream[TransactionRecord]:
+    def record(self, buffer: int = DEFAULT_BUFFER, overflow: Overflow = "error") -> Stream[TransactionRecord]:
         """Record transactions from now on."""
         self.check_open("transactions()")
-        stream = self.host.stream("transactions()", self._records.discard)
+        unread = unread_items("transactions()", buffer, overflow, lambda: NetTransactions(self.schema))
+        stream = self.host.stream("transactions()", self._records.discard, unread)
         self._records.add(stream)
         return stream
 

@@ -5,19 +5,17 @@ A stream records from the moment it is made, not from the first `next`. How to w
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 from weakref import ref
 
 from spacetimedb_proto.errors import SpacetimeDBError, StreamOverflow
 
-__all__ = ["DEFAULT_BUFFER", "Stream", "Streams"]
+from .unread import Unread
+
+__all__ = ["Stream", "Streams"]
 
 T = TypeVar("T")
-
-DEFAULT_BUFFER: Final = 1_000_000
-"""Items that a consumer may be behind. Far more than a healthy one ever is, and still an end to a forgotten one."""
 
 
 class Stream(Generic[T]):
@@ -27,17 +25,29 @@ class Stream(Generic[T]):
         what: What is recorded, in words, for messages.
     """
 
-    def __init__(self, what: str, unregister: Callable[[Stream[T]], None], buffer: int = DEFAULT_BUFFER) -> None:
+    def __init__(self, what: str, unregister: Callable[[Stream[T]], None], unread: Unread[T]) -> None:
         self.what = what
         self._unregister = unregister
-        self._buffer = buffer
-        self._items: deque[T] = deque()
+        self._unread = unread
         self._over = False
         self._error: SpacetimeDBError | None = None
 
+    @property
+    def dropped(self) -> int:
+        """Items that were dropped because the buffer was full (`overflow="drop_old"`)."""
+        return self._unread.dropped
+
+    @property
+    def coalesced(self) -> int:
+        """Items that were merged into others because the buffer was full (`overflow="coalesce"`).
+
+        Two that undo each other, an insert and a delete of the same row, are two of them.
+        """
+        return self._unread.coalesced
+
     def __len__(self) -> int:
         """Items that were recorded and not read."""
-        return len(self._items)
+        return len(self._unread)
 
     def __bool__(self) -> bool:
         """A stream is something, however many items it holds."""
@@ -47,9 +57,9 @@ class Stream(Generic[T]):
         """Record one item; returns whether somebody may be waiting for it."""
         if self._over:
             return False
-        if len(self._items) >= self._buffer:
-            return self.end(StreamOverflow(f"{self.what}: the consumer is more than {self._buffer} items behind"))
-        self._items.append(item)
+        if not self._unread.add(item):
+            buffer = self._unread.buffer
+            return self.end(StreamOverflow(f"{self.what}: the consumer is more than {buffer} items behind"))
         return self._wake()
 
     def end(self, error: SpacetimeDBError | None) -> bool:
@@ -68,8 +78,8 @@ class Stream(Generic[T]):
             SpacetimeDBError: What ended the stream, after its last item.
             StopIteration: The stream has ended.
         """
-        if self._items:
-            return self._items.popleft()
+        if self._unread:
+            return self._unread.take()
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -79,8 +89,13 @@ class Stream(Generic[T]):
 
     def close(self) -> None:
         """Stop recording and forget what was recorded."""
-        self._items.clear()
+        self._unread.clear()
         self.end(None)
+
+    def __repr__(self) -> str:
+        says = [f"{len(self._unread)} unread", f"overflow={self._unread.overflow!r}"]
+        says += [f"{number} {what}" for what in ("dropped", "coalesced") if (number := getattr(self, what))]
+        return f"<{self.what}: {', '.join(says)}{', ended' if self._over else ''}>"
 
     def _wake(self) -> bool:
         """Wake whoever waits; hosts whose consumers wait override this."""

@@ -13,7 +13,9 @@ from ..sql import Condition, Field, Query, select
 from .context import Context
 from .listeners import Listener, Listeners
 from .names import Namespace
+from .net import NetChanges, net_changes
 from .streams import Stream, Streams
+from .unread import DEFAULT_BUFFER, Overflow, unread_items
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -220,13 +222,36 @@ class TableHandle:
         """Call `callback(ctx, changes)` once for each event that changes this table. Also a decorator."""
         return self._engine.listeners_of(self.name).changes.add(callback)
 
-    def changes(self) -> Any:
-        """Record `Inserted`, `Updated` and `Deleted` from now on, as a stream that the host's users can read."""
-        self._engine.check_open(f"{self.name}.changes()")
+    def changes(self, *, buffer: int = DEFAULT_BUFFER, overflow: Overflow = "error") -> Any:
+        """Record `Inserted`, `Updated` and `Deleted` from now on, as a stream that the host's users can read.
+
+        Args:
+            buffer: Changes that the consumer may be behind.
+            overflow: What happens when it is further behind. `"error"`: the stream ends with `StreamOverflow` after
+                what was recorded. `"drop_old"`: the oldest change is dropped. `"coalesce"`: changes of the same row,
+                which is of the same primary key where a table has one, are merged until the consumer has caught up;
+                whoever applies them to a copy still ends with the true table.
+
+        Raises:
+            ConnectionLost: The connection is over.
+            LocalProtocolError: There is no such buffer or overflow, or the table is an event table and cannot coalesce.
+        """
+        what = f"{self.name}.changes()"
+        self._engine.check_open(what)
         streams = self._engine.listeners_of(self.name).streams
-        stream = self._engine.host.stream(f"{self.name}.changes()", streams.discard)
+        stream = self._engine.host.stream(
+            what, streams.discard, unread_items(what, buffer, overflow, self._net_changes)
+        )
         streams.add(stream)
         return stream
+
+    def _net_changes(self) -> NetChanges:
+        if self._table.is_event:
+            raise LocalProtocolError(
+                f"{self.name}.changes(): overflow='coalesce' needs rows that stay or leave, {self.name} is an event "
+                "table and no event makes up for another: use 'error' or 'drop_old'"
+            )
+        return net_changes(self._engine.schema, self._table)
 
     def __repr__(self) -> str:
         return f"<table {self.name}: {'rows are not kept' if self._kept == 'none' else f'{len(self)} rows'}>"
