@@ -5,6 +5,8 @@ Between them is everything that a program uses, from WebSocket frames to callbac
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,15 +14,20 @@ from typing import Final
 import anyio
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity
+from spacetimedb_proto.durable import DurableConnection
 from spacetimedb_proto.events import NEED_DATA
+from spacetimedb_proto.http import HttpRequest
 from spacetimedb_proto.limits import Limits
-from spacetimedb_proto.schema import Schema
+from spacetimedb_proto.options import Options
+from spacetimedb_proto.schema import Schema, dump_schema
 from spacetimedb_proto.server import ServerSession
 from spacetimedb_proto.uri import Endpoint
-from spacetimedb_proto.websocket import ClientConnection, ServerConnection, ServerEvent, UpgradeRequest
+from spacetimedb_proto.websocket import ServerConnection, ServerEvent, UpgradeRequest
 from spacetimedb_proto.wire import messages as m
 from spacetimedb_proto.wire import protocol as protocol_named
 from spacetimedb_sdk import Connection
+from spacetimedb_sdk.token_keeper import TokenKeeper
+from spacetimedb_sdk.tokens import source_of
 from spacetimedb_transports.memory import MemoryStream, pipe
 
 from .script import frames
@@ -55,7 +62,7 @@ class FakeServer:
         self._protocol = protocol_named(PROTOCOL, schema, Limits())
 
     async def run(self) -> None:
-        """Answer the handshake and subscriptions until the client leaves."""
+        """Answer what the client asks for until it leaves."""
         while True:
             try:
                 self._connection.receive_data(await self._stream.receive())
@@ -66,7 +73,9 @@ class FakeServer:
             await self._stream.send(self._connection.data_to_send())
 
     def _handle(self, event: ServerEvent) -> None:
-        if isinstance(event, UpgradeRequest):
+        if isinstance(event, HttpRequest):
+            self._connection.respond(200, body=json.dumps(dump_schema(self._schema, 10)).encode())
+        elif isinstance(event, UpgradeRequest):
             self._connection.accept(self._session)
             self._session.send(m.InitialConnection(Identity.from_int(1), ConnectionId.from_int(1), "a-token"))
         elif isinstance(event, m.Subscribe):
@@ -87,13 +96,20 @@ class FakeServer:
 @asynccontextmanager
 async def connected(schema: Schema, answer: Answer) -> AsyncGenerator[tuple[Connection, FakeServer]]:
     """Have both ends up inside the block."""
-    near, far = pipe(capacity=64 * 1024 * 1024)
-    server = FakeServer(far, schema, answer)
-    endpoint = Endpoint.parse("http://127.0.0.1")
-    core = ClientConnection(schema, endpoint, "bench", protocols=[PROTOCOL], now=anyio.current_time())
-    connection = Connection(endpoint, core)
+    servers: list[FakeServer] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(server.run)
-        await connection.open(near)
+
+        async def open_stream() -> MemoryStream:
+            near, far = pipe(capacity=64 * 1024 * 1024)
+            servers.append(FakeServer(far, schema, answer))
+            group.start_soon(servers[-1].run)
+            return near
+
+        options = Options(protocols=[PROTOCOL])
+        core = DurableConnection(
+            Endpoint.parse("http://127.0.0.1"), "bench", options, chance=random.random, now=anyio.current_time()
+        )
+        connection = Connection(core, TokenKeeper(source_of(None)), open_stream)
+        await connection.open()
         async with connection:
-            yield connection, server
+            yield connection, servers[-1]

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spacetimedb_proto.connection import TRANSITIONS
-from spacetimedb_proto.states import CALL, QUERY_SET
+from spacetimedb_proto.states import CALL, QUERY_SET, SESSION
 
 PAGE = Path(__file__).with_name("design.md")
 TABLES: Mapping[str, Mapping[enum.Enum, Mapping[enum.Enum, enum.Enum]]] = {
+    "session": SESSION,
     "connection": TRANSITIONS,
     "query set": QUERY_SET,
     "call": CALL,

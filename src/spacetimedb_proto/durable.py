@@ -11,13 +11,13 @@ import enum
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import attrs
 
 from .cache import CachePolicy
 from .client import ClientSession
-from .errors import ConnectionLost, LocalProtocolError, NotSent, SchemaMismatch, SpacetimeDBError
+from .errors import ConnectionLost, LocalProtocolError, NotSent, SpacetimeDBError
 from .events import (
     NEED_DATA,
     Advance,
@@ -27,22 +27,18 @@ from .events import (
     LinkEnded,
     NeedData,
     Resumed,
-    Retry,
     StateChanged,
     next_of,
 )
 from .options import Options
-from .reconnect import Verdict, judge
-from .schema import Schema
+from .reconnect import Attempts
+from .schema import Effect, Schema, compare
 from .schema_link import SchemaLink
 from .states import SESSION, SessionInput, SessionState, step
 from .uri import Endpoint
 from .websocket import ClientConnection
 
 __all__ = ["DurableConnection", "Need"]
-
-REFUSALS: Final = 3
-"""Times in a row that a server may drop this client before it says a word, until that counts as a refusal."""
 
 
 class Need(enum.Enum):
@@ -70,7 +66,6 @@ class DurableConnection:
 
     Attributes:
         endpoint: The server.
-        token_was_refused: Whether the server has refused the token that was given last.
         links: WebSocket links that were greeted so far.
         bytes_received: Bytes received over all links.
         bytes_sent: Bytes taken to be sent over all links.
@@ -89,14 +84,13 @@ class DurableConnection:
         now: float = 0.0,
     ) -> None:
         self.endpoint = endpoint
-        self.token_was_refused = False
         self.links = 0
         self.bytes_received = 0
         self.bytes_sent = 0
         self._database = database
         self._options = options
         self._protocols = tuple(options.protocols)
-        self._chance = chance
+        self._attempts = Attempts(options.backoff, chance)
         self._now = now
         self._state = SessionState.CONNECTING
         self._need = Need.TOKEN
@@ -108,11 +102,8 @@ class DurableConnection:
         self._token: str | None = None
         self._ending: Disconnected | None = None
         self._told: deque[Event] = deque()
-        self._attempt = 0
-        self._refusals = 0
         self._due = math.inf
         self._wait: float | None = None
-        self._batches = True
         self._is_replay_due = False
         endpoint.subscribe_target(database)  # raises if there can be no such database
 
@@ -158,7 +149,12 @@ class DurableConnection:
     @property
     def failed_attempts(self) -> int:
         """Attempts in a row that have failed since the last link was lost."""
-        return max(0, self._attempt - 1)
+        return self._attempts.failed
+
+    @property
+    def token_was_refused(self) -> bool:
+        """Whether the server has refused the token that was given last."""
+        return self._attempts.token_was_refused
 
     @property
     def is_behind(self) -> bool:
@@ -363,7 +359,7 @@ class DurableConnection:
             return NEED_DATA if self._session is None else self._session.advance()
         if self._is_replay_due:
             self._is_replay_due = False
-            self.session.replay(batch=self._batches)
+            self.session.replay(batch=self._attempts.batches)
         event = link.advance()
         handler = self._handlers.get(type(event))
         return event if handler is None else handler(self, event)
@@ -372,8 +368,7 @@ class DurableConnection:
         assert isinstance(self._link, ClientConnection)
         session = self._link.session
         self.links += 1
-        self._refusals = 0
-        self.token_was_refused = False
+        self._attempts.greeted()
         self._is_replay_due = self._session is not None and self._state is not SessionState.CLOSING
         self._session = session
         # Arguments and policies are bound to a kind of protocol, so a new link has to speak the same.
@@ -384,7 +379,7 @@ class DurableConnection:
         return event
 
     def _resumed(self, event: Resumed) -> Resumed:
-        self._attempt = 0
+        self._attempts.resumed()
         self._move(SessionInput.RESUMED)
         return event
 
@@ -407,7 +402,7 @@ class DurableConnection:
             if self._schema is None:
                 self._schema = schema
             elif schema.hash != self._schema.hash:
-                raise SchemaMismatch("the module has been published anew, with another schema")
+                self._check_fit(self._schema, schema)
             self._next_link = self._new_connection(self._schema)
         except SpacetimeDBError as error:
             self._ended(Disconnected(error))
@@ -421,6 +416,13 @@ class DurableConnection:
         Disconnected: _link_over,
         LinkEnded: _schema_read,
     }
+
+    def _check_fit(self, known: Schema, served: Schema) -> None:
+        """See that what is known of the module still fits, after it has been published anew."""
+        read = set() if self._session is None else {t for each in self._session.query_sets for t in each.tables}
+        private = any(name in known.tables and not known.tables[name].is_public for name in read)
+        drift = compare(known, served, private=private)
+        drift.raise_if_breaking(Effect.WIRE, hint="The module has been published anew: connect again to use it.")
 
     # --- links --------------------------------------------------------------------------------------------------------
 
@@ -446,40 +448,17 @@ class DurableConnection:
 
     def _ended(self, ending: Disconnected) -> None:
         """A link has ended, or could not be opened: decide what comes next, and tell."""
+        retry = None
+        if self._state not in (SessionState.CONNECTING, SessionState.CLOSING):
+            retry = self._attempts.after(ending, is_resuming=self._state is SessionState.RESUMING)
         self._is_replay_due = False
-        verdict, backoff = self._verdict(ending), self._options.backoff
-        if verdict is Verdict.STOP or backoff is None:
+        if retry is None:
             self._over(ending)
             return
-        if verdict not in (Verdict.NO_BATCH, Verdict.BUSY):
-            self._attempt += 1
-        if backoff.attempts is not None and self._attempt > backoff.attempts:
-            self._over(ending)
-            return
-        attempt = max(self._attempt, 1)
-        waited_as = 1 if verdict is Verdict.BUSY else attempt
-        delay = 0.0 if verdict is Verdict.NO_BATCH else backoff.delay(waited_as, self._chance())
-        self._ending = attrs.evolve(ending, retry=Retry(attempt, delay))
-        self._wait, self._need = delay, Need.TIME
+        self._ending = attrs.evolve(ending, retry=retry)
+        self._wait, self._need = retry.delay, Need.TIME
         self._move(SessionInput.LOST)
         self._told.append(self._ending)
-
-    def _verdict(self, ending: Disconnected) -> Verdict:
-        """`judge`, with what has gone before."""
-        if self._state in (SessionState.CONNECTING, SessionState.CLOSING) or ending.error is None:
-            return Verdict.STOP
-        verdict = judge(ending)
-        if verdict is Verdict.NO_BATCH and self._batches and self._state is SessionState.RESUMING:
-            self._batches = False
-            return verdict
-        if verdict is Verdict.NO_TOKEN:
-            if self.token_was_refused:
-                return Verdict.STOP
-            self.token_was_refused = True
-        if verdict is Verdict.REFUSED:
-            self._refusals += 1
-            return Verdict.STOP if self._refusals >= REFUSALS else Verdict.RETRY
-        return verdict
 
     def _over(self, ending: Disconnected) -> None:
         """The session is over: tell what comes of the rest, and why."""

@@ -1,4 +1,4 @@
-"""Whether to connect again after a link was lost.
+"""Whether to connect again after a link was lost, and after how many attempts not any more.
 
 The rules are those of the SDKs that reconnect by themselves (protocol 2.14 reference, 3).
 """
@@ -6,12 +6,14 @@ The rules are those of the SDKs that reconnect by themselves (protocol 2.14 refe
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Final
 
+from .backoff import Backoff
 from .errors import AuthenticationError, ConnectError, ConnectionLost, ConnectionRefused
-from .events import Disconnected
+from .events import Disconnected, Retry
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Attempts", "Verdict", "judge"]
 
 SESSION_BUSY: Final = 4000
 """Close code for a newcomer whose session's older connection has not ended yet (protocol 2.14 reference, 2)."""
@@ -26,6 +28,10 @@ FINAL_CODES: Final = frozenset({1002, 1003, 1007, 1008})
 
 PASSING_STATUSES: Final = frozenset({101, 408, 425, 429})
 """HTTP statuses beside 5xx that say nothing about the next attempt."""
+
+
+REFUSALS: Final = 3
+"""Times in a row that a server may drop this client before it says a word, until that counts as a refusal."""
 
 
 class Verdict(enum.Enum):
@@ -55,3 +61,73 @@ def judge(ending: Disconnected) -> Verdict:
             return Verdict.STOP if code in FINAL_CODES else Verdict.RETRY
         case _:
             return Verdict.STOP
+
+
+class Attempts:
+    """What one session has learned from the ends of its links.
+
+    Args:
+        backoff: When to connect again; None if never.
+        chance: Returns a random number from 0 to 1.
+
+    Attributes:
+        failed: Attempts in a row that have failed since a link was lost.
+        batches: Whether query sets may be asked for in one message, as far as is known.
+        token_was_refused: Whether the server has refused the last token.
+    """
+
+    def __init__(self, backoff: Backoff | None, chance: Callable[[], float]) -> None:
+        self.failed = 0
+        self.batches = True
+        self.token_was_refused = False
+        self._backoff = backoff
+        self._chance = chance
+        self._refusals = 0
+        self._losses = 0
+
+    def greeted(self) -> None:
+        """The server has accepted a link."""
+        self._refusals = 0
+        self.token_was_refused = False
+
+    def resumed(self) -> None:
+        """All is as before the loss. Until then a link counts as failed: those that never live are not made often."""
+        self._losses = self.failed = 0
+
+    def after(self, ending: Disconnected, *, is_resuming: bool) -> Retry | None:
+        """The attempt that follows the end of a link, or of an attempt to open one; None if none does.
+
+        Args:
+            ending: How it ended.
+            is_resuming: Whether it ended while query sets of an older link were being asked for.
+        """
+        verdict = self._verdict(ending, is_resuming=is_resuming)
+        if verdict is Verdict.STOP or self._backoff is None:
+            return None
+        if verdict is Verdict.NO_BATCH:
+            return Retry(max(self._losses, 1), 0.0)
+        if verdict is Verdict.BUSY:
+            return Retry(max(self._losses, 1), self._backoff.delay(1, self._chance()))
+        self.failed, self._losses = self._losses, self._losses + 1
+        if self._backoff.attempts is not None and self._losses > self._backoff.attempts:
+            return None
+        return Retry(self._losses, self._backoff.delay(self._losses, self._chance()))
+
+    def _verdict(self, ending: Disconnected, *, is_resuming: bool) -> Verdict:
+        """`judge`, with what has gone before."""
+        verdict = judge(ending)
+        match verdict:
+            case Verdict.NO_BATCH:
+                if not (is_resuming and self.batches):
+                    return Verdict.RETRY
+                self.batches = False
+            case Verdict.NO_TOKEN:
+                if self.token_was_refused:
+                    return Verdict.STOP
+                self.token_was_refused = True
+            case Verdict.REFUSED:
+                self._refusals += 1
+                return Verdict.STOP if self._refusals >= REFUSALS else Verdict.RETRY
+            case _:
+                pass
+        return verdict

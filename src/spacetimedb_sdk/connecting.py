@@ -6,13 +6,12 @@ So a program that may never connect starts as if it never would.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
-
-from spacetimedb_proto.backoff import Backoff
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from spacetimedb_proto.backoff import Backoff
     from spacetimedb_proto.connection import Timeouts
     from spacetimedb_proto.limits import Limits
     from spacetimedb_proto.options import Compression
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from .async_connection import Connecting, Connection
     from .tokens import Token
 
-__all__ = ["RECONNECT", "connect"]
-
-RECONNECT: Final = Backoff()
-"""When a lost connection is made again unless a user says otherwise."""
+__all__ = ["connect"]
 
 
 def connect(  # noqa: PLR0913 - each option is one that users name
@@ -35,7 +31,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     compression: Compression | None = None,
     light: bool = False,
     confirmed: bool | None = None,
-    reconnect: Backoff | None = RECONNECT,
+    reconnect: Backoff | bool | None = True,
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     ssl: SSLContext | None = None,
@@ -59,8 +55,8 @@ def connect(  # noqa: PLR0913 - each option is one that users name
             none on loopback.
         light: v1 only: be told of other clients' transactions without who caused them.
         confirmed: Whether to see only what is durable; None leaves it to the server (protocol reference, 3.9).
-        reconnect: When to connect again after the connection was lost: `Backoff()` unless said otherwise; None never.
-            A first attempt that fails, and a refusal, are never repeated.
+        reconnect: When to connect again after the connection was lost: a `Backoff`, which True is with its defaults;
+            None or False for never. A first attempt that fails, and a refusal, are never repeated.
         limits: What an untrusted server may cost.
         timeouts: How long to wait for what: the handshake, a sign of life, the server's goodbye.
         ssl: TLS settings; by default those of `ssl.create_default_context()`.

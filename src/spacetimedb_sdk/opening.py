@@ -40,7 +40,7 @@ class Settings:
     compression: Compression | None
     light: bool
     confirmed: bool | None
-    reconnect: Backoff | None
+    reconnect: Backoff | bool | None
     limits: Limits | None
     timeouts: Timeouts | None
     ssl: SSLContext | None
@@ -56,14 +56,15 @@ class Settings:
             LocalProtocolError: One of the protocols is none.
         """
         endpoint = Endpoint.parse(self.uri)
+        backoff = Backoff() if self.reconnect is True else self.reconnect or None
         options = Options(
             protocols=tuple(self.protocols),
             compression=choose_compression(endpoint, self.compression),
             light=self.light,
             confirmed=self.confirmed,
-            backoff=self.reconnect,
+            backoff=backoff,
             # Never kept or shared: two connections with one id would evict each other for ever.
-            session_id=ConnectionId.from_wire(secrets.token_bytes(16)) if self.reconnect is not None else None,
+            session_id=ConnectionId.from_wire(secrets.token_bytes(16)) if backoff is not None else None,
             limits=self.limits or Limits(),
             timeouts=self.timeouts or Timeouts(),
         )

@@ -18,8 +18,10 @@ from ..memory import MemoryReport
 from ..statistics import Statistics
 from ..token_keeper import TokenKeeper
 from .context import Context
-from .engine import Engine, Hooks, Host
+from .engine import Engine
 from .functions import Procedures, Reducers
+from .hooks import Hooks
+from .host import Host
 from .listeners import Listener
 from .names import Namespace
 from .pending import Pending

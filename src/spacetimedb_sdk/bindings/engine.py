@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from spacetimedb_proto.cache import CachePolicy, Change, Changes, RowUpdated, TableChange
 from spacetimedb_proto.client import ClientSession
@@ -26,7 +26,6 @@ from spacetimedb_proto.errors import (
     ConnectionLost,
     DecodeError,
     ReducerError,
-    SpacetimeDBError,
 )
 from spacetimedb_proto.events import (
     CallFailed,
@@ -45,142 +44,27 @@ from spacetimedb_proto.events import (
     UnsubscribeApplied,
 )
 from spacetimedb_proto.schema.model import Schema
-from spacetimedb_proto.states import SessionState
 from spacetimedb_proto.steps import Steps
 
 from .context import CallbackEvent, Context
 from .functions import Procedures, Reducers, procedures_of, reducers_of
+from .hooks import Hooks
+from .host import Asked, Host
 from .listeners import Listener, Listeners, name_of
 from .names import Namespace
 from .pending import Pending
 from .records import NetTransactions, TransactionRecord
 from .streams import Stream, Streams
 from .subscription import Subscription
-from .tables import Db, ListenersNow, TableHandle, TableListeners, UpdateCallback
-from .unread import DEFAULT_BUFFER, Overflow, Unread, unread_items
+from .tables import Db, ListenersNow, TableListeners, UpdateCallback
+from .unread import DEFAULT_BUFFER, Overflow, unread_items
 
-__all__ = ["Asked", "Engine", "Hooks", "Host"]
+__all__ = ["Engine"]
 
 log = logging.getLogger("spacetimedb_sdk")
 
 SLICE: Final = 256
 """Rows that callbacks are called with in one step."""
-
-
-class Asked(Protocol):
-    """What the engine asks of the session underneath: `DurableConnection`, or what stands in for it in a test."""
-
-    @property
-    def session(self) -> ClientSession:
-        """The rows, query sets and calls."""
-        ...
-
-    def subscribe(self, queries: Sequence[str], *, cache: CachePolicy, deadline: float) -> int:
-        """Ask for a query set."""
-        ...
-
-    def unsubscribe(self, query_set_id: int) -> None:
-        """Ask for its end."""
-
-    def call_reducer(self, name: str, args: Any, *, deadline: float, retry: bool) -> int:
-        """Call a reducer."""
-        ...
-
-    def call_procedure(self, name: str, args: Any, *, deadline: float, retry: bool) -> int:
-        """Call a procedure."""
-        ...
-
-    def query(self, sql: str, *, deadline: float) -> int:
-        """Ask a one-off query."""
-        ...
-
-    def cancel_call(self, request_id: int) -> bool:
-        """Wait no longer for a call or query."""
-        ...
-
-
-class Host(Protocol):
-    """What the engine needs of the loop, thread or frame that drives it."""
-
-    def now(self) -> float:
-        """The time, on the clock that the session underneath is driven by."""
-        ...
-
-    def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:
-        """What a call returns: the outcome to come, or, on a host that waits, the outcome."""
-        ...
-
-    def table(self, engine: Engine, name: str) -> TableHandle:
-        """Make the handle of a table."""
-        ...
-
-    def pending(self, what: str, report: Callable[[SpacetimeDBError, str], None]) -> Pending[Any]:
-        """Make an outcome that this host's users can wait for."""
-        ...
-
-    def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> Stream[Any]:
-        """Make a stream that this host's users can read."""
-        ...
-
-    def wake(self) -> None:
-        """Something may be waiting to be sent."""
-        ...
-
-
-def _nobody_greeted(_event: Connected) -> None:
-    pass
-
-
-class Hooks:
-    """Listeners that a connection has before it knows the module.
-
-    Args:
-        greeted: Called each time that a link greets after the first.
-
-    Attributes:
-        errors: For errors that nobody claims.
-        disconnects: For the loss of the connection, and for its end.
-        states: For each state.
-        state_streams: Streams of them.
-        errors_reported: How many errors nobody claimed.
-    """
-
-    def __init__(self, greeted: Callable[[Connected], object] = _nobody_greeted) -> None:
-        self.greeted = greeted
-        self.errors: Listeners[Callable[[Exception, str], object]] = Listeners()
-        self.disconnects: Listeners[Callable[[Context], object]] = Listeners()
-        self.states: Listeners[Callable[[StateChanged], object]] = Listeners()
-        self.state_streams: Streams[StateChanged] = Streams()
-        self.errors_reported = 0
-
-    def report(self, error: Exception, where: str) -> None:
-        """Log an error that nobody else will see, and hand it to the error listeners."""
-        self.errors_reported += 1
-        log.error("%s: %s", where, error, exc_info=error)
-        for callback in self.errors.callbacks:
-            try:
-                callback(error, where)
-            except Exception:
-                log.exception("on_error listener %s failed", name_of(callback))
-
-    def run(self, callback: Callable[..., object], *args: object) -> None:
-        """Run one callback; what it raises is reported and goes no further."""
-        try:
-            callback(*args)
-        except Exception as error:
-            self.report(error, name_of(getattr(callback, "callback", callback)))
-
-    def tell_state(self, change: StateChanged) -> bool:
-        """Tell of a state; returns whether anybody may have waited for it."""
-        for callback in self.states.callbacks:
-            self.run(callback, change)
-        streams = self.state_streams.now()
-        for stream in streams:
-            stream.push(change)
-        if change.state is SessionState.CLOSED:
-            for stream in streams:
-                stream.end(None)
-        return bool(streams)
 
 
 def _nobody_waits() -> bool:

@@ -1,0 +1,73 @@
+"""Listeners that are not about any table: errors that nobody claims, the loss of the connection, its states."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from spacetimedb_proto.events import Connected, StateChanged
+from spacetimedb_proto.states import SessionState
+
+from .context import Context
+from .listeners import Listeners, name_of
+from .streams import Streams
+
+__all__ = ["Hooks"]
+
+log = logging.getLogger("spacetimedb_sdk")
+
+
+def _nobody_greeted(_event: Connected) -> None:
+    pass
+
+
+class Hooks:
+    """Listeners that a connection has before it knows the module.
+
+    Args:
+        greeted: Called each time that a link greets after the first.
+
+    Attributes:
+        errors: For errors that nobody claims.
+        disconnects: For the loss of the connection, and for its end.
+        states: For each state.
+        state_streams: Streams of them.
+        errors_reported: How many errors nobody claimed.
+    """
+
+    def __init__(self, greeted: Callable[[Connected], object] = _nobody_greeted) -> None:
+        self.greeted = greeted
+        self.errors: Listeners[Callable[[Exception, str], object]] = Listeners()
+        self.disconnects: Listeners[Callable[[Context], object]] = Listeners()
+        self.states: Listeners[Callable[[StateChanged], object]] = Listeners()
+        self.state_streams: Streams[StateChanged] = Streams()
+        self.errors_reported = 0
+
+    def report(self, error: Exception, where: str) -> None:
+        """Log an error that nobody else will see, and hand it to the error listeners."""
+        self.errors_reported += 1
+        log.error("%s: %s", where, error, exc_info=error)
+        for callback in self.errors.callbacks:
+            try:
+                callback(error, where)
+            except Exception:
+                log.exception("on_error listener %s failed", name_of(callback))
+
+    def run(self, callback: Callable[..., object], *args: object) -> None:
+        """Run one callback; what it raises is reported and goes no further."""
+        try:
+            callback(*args)
+        except Exception as error:
+            self.report(error, name_of(getattr(callback, "callback", callback)))
+
+    def tell_state(self, change: StateChanged) -> bool:
+        """Tell of a state; returns whether anybody may have waited for it."""
+        for callback in self.states.callbacks:
+            self.run(callback, change)
+        streams = self.state_streams.now()
+        for stream in streams:
+            stream.push(change)
+        if change.state is SessionState.CLOSED:
+            for stream in streams:
+                stream.end(None)
+        return bool(streams)
