@@ -24,7 +24,8 @@ from spacetimedb_transports.anyio import Pump
 
 from .database import Database
 from .module import Module
-from .service import SERVED_PROTOCOLS, Service, Site
+from .service import Service
+from .site import SERVED_PROTOCOLS, Site
 
 __all__ = ["Server", "serve"]
 

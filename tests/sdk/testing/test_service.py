@@ -24,7 +24,8 @@ from spacetimedb_proto.schema import dump_schema, load_schema
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.websocket import ClientConnection
 from spacetimedb_sdk.testing import Module
-from spacetimedb_sdk.testing.service import Service, Site
+from spacetimedb_sdk.testing.service import Service
+from spacetimedb_sdk.testing.site import Site
 from spacetimedb_sdk.testing.tokens import TokenIssuer
 from spacetimedb_transports.memory import Link
 from tests.behaviour_module import Pair, behaviour

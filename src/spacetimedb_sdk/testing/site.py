@@ -1,0 +1,185 @@
+"""One server without its links: the database that is served, who its clients are, and the HTTP API.
+
+Statuses and texts are the real server's (protocol reference, 1.5 and 5). What happens on a link is `service.py`'s.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import attrs
+
+from spacetimedb_proto.bsatn.values import ConnectionId, Identity
+from spacetimedb_proto.errors import AuthenticationError
+from spacetimedb_proto.handshake import offered_protocols
+from spacetimedb_proto.http import HttpRequest
+from spacetimedb_proto.schema import dump_schema
+from spacetimedb_proto.websocket import UpgradeRequest
+from spacetimedb_proto.wire import PROTOCOLS
+
+from .database import Database
+from .requests import Answer, Headers, Refusal, check_method, header_of, target_of
+from .tokens import TokenIssuer, derive_identity
+
+__all__ = ["SERVED_PROTOCOLS", "Credentials", "Site"]
+
+SERVED_PROTOCOLS: Final = ("v3.bsatn", "v2.bsatn")
+
+SHORT_LIFE: Final = 60
+"""Seconds that a token for the address of a WebSocket lives (protocol reference, 1.4)."""
+
+_NAME: Final = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")
+_IDENTITY: Final = re.compile("(?:0x)?([0-9a-fA-F]{64})")
+
+
+@attrs.frozen
+class Credentials:
+    """Who somebody is, and by what token.
+
+    Attributes:
+        subject: Whom the token is about.
+        token: In full, so nothing to be shown.
+    """
+
+    subject: str
+    token: str = attrs.field(repr=False)
+
+    @property
+    def identity(self) -> Identity:
+        """The identity that it stands for."""
+        return derive_identity(self.subject)
+
+    @property
+    def headers(self) -> Headers:
+        """What every answer about a database tells (protocol reference, 1.5)."""
+        return [("spacetime-identity", self.identity.hex()), ("spacetime-identity-token", self.token)]
+
+
+class Site:
+    """What all links of one server share.
+
+    Args:
+        database: The one that is served.
+        random_bytes: Makes that many random bytes, for ids and for the secret that tokens are signed with.
+        protocols: Subprotocols that clients may ask for, short names allowed. The newest that they know is taken.
+
+    Raises:
+        LocalProtocolError: One of the protocols is unknown.
+        ValueError: One of them is not served here.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        random_bytes: Callable[[int], bytes],
+        protocols: Sequence[str] = SERVED_PROTOCOLS,
+    ) -> None:
+        self.database = database
+        offered = offered_protocols(protocols)
+        refused = set(offered) - set(offered_protocols(SERVED_PROTOCOLS))
+        if refused:
+            raise ValueError(
+                f"protocols: only {', '.join(SERVED_PROTOCOLS)} are served, got {', '.join(sorted(refused))}"
+            )
+        self.protocols = tuple(name for name in PROTOCOLS if name in offered)
+        self._random_bytes = random_bytes
+        self._issuer = TokenIssuer(random_bytes(32))
+
+    def new_connection_id(self) -> ConnectionId:
+        """A connection id that nobody has."""
+        return ConnectionId.from_wire(self._random_bytes(16))
+
+    # --- who asks -----------------------------------------------------------------------------------------------------
+
+    def newcomer(self) -> Credentials:
+        """A new anonymous identity and the only token for it."""
+        subject = str(uuid.UUID(bytes=self._random_bytes(16), version=4))
+        return Credentials(subject, self._issuer.issue(subject, self.database.clock()))
+
+    def _known(self, token: str) -> Credentials:
+        return Credentials(self._issuer.subject(token, self.database.clock()), token)
+
+    def authenticate(self, request: HttpRequest | UpgradeRequest, params: Mapping[str, str]) -> Credentials:
+        """Who sent a request; somebody new if it does not say (protocol reference, 1.4)."""
+        header = header_of(request, "authorization")
+        if header is None and "token" not in params:
+            return self.newcomer()
+        scheme, _, token = (header or "").partition(" ")
+        if header is not None and (scheme.lower() != "bearer" or not token.strip()):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "Authorization is invalid: malformed token")
+        try:
+            return self._known(token.strip() if header is not None else params["token"])
+        except AuthenticationError as error:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from error
+
+    # --- what is asked ------------------------------------------------------------------------------------------------
+
+    def answer(self, request: HttpRequest) -> tuple[Answer, Headers]:
+        """Answer anything that is no handshake."""
+        credentials: Credentials | None = None
+        try:
+            path, params = target_of(request)
+            match path:
+                case ["v1", "ping"]:
+                    check_method(request, "GET")
+                    self.authenticate(request, params)
+                    return Answer(HTTPStatus.OK), []
+                case ["v1", "identity"]:
+                    check_method(request, "POST")
+                    new = self.newcomer()
+                    return Answer.json({"identity": new.identity.hex(), "token": new.token}), []
+                case ["v1", "identity", "websocket-token"]:
+                    check_method(request, "POST")
+                    return self._short_token(request, params), []
+                case ["v1", "database", name, "schema" | "subscribe" as what]:
+                    credentials = self.authenticate(request, params)
+                    check_method(request, "GET")
+                    answer = self._schema(name, params) if what == "schema" else _no_upgrade(request)
+                    return answer, credentials.headers
+                case _:
+                    return Answer(HTTPStatus.NOT_FOUND), []
+        except Refusal as refusal:
+            return refusal.answer, credentials.headers if credentials else []
+
+    def _short_token(self, request: HttpRequest, params: Mapping[str, str]) -> Answer:
+        """A token for clients that can set no headers, and so have to show it in the address (1.4)."""
+        if header_of(request, "authorization") is None:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "Authorization required")
+        known = self.authenticate(request, params)
+        return Answer.json({"token": self._issuer.issue(known.subject, self.database.clock(), SHORT_LIFE)})
+
+    def _schema(self, name: str, params: Mapping[str, str]) -> Answer:
+        self.check_database(name, HTTPStatus.NOT_FOUND)
+        failed = "Failed to deserialize query string"
+        match params.get("version"):
+            case "9":
+                return Answer.json(dump_schema(self.database.schema, 9))
+            case "10":
+                return Answer.json(dump_schema(self.database.schema, 10))
+            case None:
+                raise Refusal(HTTPStatus.BAD_REQUEST, f"{failed}: missing field `version`")
+            case other:
+                raise Refusal(HTTPStatus.BAD_REQUEST, f"{failed}: unknown variant `{other}`, expected `9` or `10`")
+
+    def check_database(self, name: str, unknown_identity: HTTPStatus) -> None:
+        """See that a name or identity in a path means the database of this site; refuse the request if not."""
+        match = _IDENTITY.fullmatch(name)
+        if match is not None:
+            if Identity.from_hex(match[1]) != self.database.identity:
+                raise Refusal(unknown_identity, "No such database.")
+        elif _NAME.fullmatch(name) is None:
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"`{name}` is no database name")
+        elif name != self.database.name:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"`{name}` not found")
+
+
+def _no_upgrade(request: HttpRequest) -> Answer:
+    """Why a request for the subscribe route is no handshake (protocol reference, 1.5, row 5)."""
+    if (header_of(request, "upgrade") or "").lower() != "websocket":
+        raise Refusal(HTTPStatus.UPGRADE_REQUIRED, "This service requires use of the websocket protocol")
+    raise Refusal(HTTPStatus.BAD_REQUEST, "malformed WebSocket handshake")
