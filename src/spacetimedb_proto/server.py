@@ -21,7 +21,15 @@ __all__ = ["ServerSession"]
 
 
 class ServerSession:
-    """One client's session, seen from the server."""
+    """One client's session, seen from the server.
+
+    Args:
+        schema: The module's definition.
+        protocol: The subprotocol that was agreed on.
+        limits: What the client may cost.
+        compression: What large payloads are compressed with.
+        knows_batches: Whether `SubscribeBatch` is known; to servers up to 2.10 it is no message.
+    """
 
     def __init__(
         self,
@@ -30,9 +38,11 @@ class ServerSession:
         protocol: str = "v3.bsatn.spacetimedb",
         limits: Limits | None = None,
         compression: Literal["none", "gzip", "brotli"] = "none",
+        knows_batches: bool = True,
     ) -> None:
         self._protocol: Protocol = protocol_named(protocol, schema, limits or Limits())
         self._compression = compression
+        self._knows_batches = knows_batches
         self._inbox: deque[bytes | str] = deque()
         self._reading: Iterator[messages.ClientMessage] = iter(())
         self._outbox: list[messages.ServerMessage] = []
@@ -63,13 +73,18 @@ class ServerSession:
         try:
             while True:
                 for message in self._reading:
-                    return message
+                    return self._known(message)
                 if not self._inbox:
                     return NEED_DATA
                 self._reading = self._protocol.read_client(self._inbox.popleft())
         except RemoteProtocolError as error:
             self._dead = error
             raise
+
+    def _known(self, message: messages.ClientMessage) -> messages.ClientMessage:
+        if isinstance(message, messages.SubscribeBatch) and not self._knows_batches:
+            raise RemoteProtocolError("unknown tag 0x5 for sum type ClientMessage")
+        return message
 
     def send(self, *replies: messages.ServerMessage) -> None:
         """Queue messages for the client, in order."""

@@ -25,7 +25,7 @@ from spacetimedb_transports.anyio import Pump
 from .database import Database
 from .module import Module
 from .service import Service
-from .site import SERVED_PROTOCOLS, Site
+from .site import SERVED_PROTOCOLS, Release, Site
 
 __all__ = ["Server", "serve"]
 
@@ -188,6 +188,7 @@ def serve(
     protocols: Sequence[str] = SERVED_PROTOCOLS,
     clock: Callable[[], Timestamp] = system_clock,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    release: Release = "2.14",
 ) -> Server:
     """A server for a module, with a new and empty database, to be used as a context manager.
 
@@ -197,13 +198,14 @@ def serve(
         protocols: Subprotocols to offer.
         clock: What time reducers see.
         random_bytes: Where ids and secrets come from; `random.Random(1).randbytes` makes them the same every time.
+        release: Whose manners the server has, those of 2.14 or of 2.8.
 
     Raises:
         TypeError: Something in the module is declared wrongly.
         Exception: What the module's `init` raised.
     """
     database = Database(module, clock=clock)
-    return Server(Site(database, random_bytes=random_bytes, protocols=protocols), port)
+    return Server(Site(database, random_bytes=random_bytes, protocols=protocols, release=release), port)
 
 
 @asynccontextmanager

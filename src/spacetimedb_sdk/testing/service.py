@@ -148,7 +148,13 @@ class Service:
             raise Refusal(HTTPStatus.BAD_REQUEST, "no valid protocol selected")
         asked = params.get("compression", "Brotli").lower()
         compression = cast("Compression", asked if asked in available() else "none")
-        return ServerSession(self._site.database.schema, protocol=common[0], limits=LIMITS, compression=compression)
+        return ServerSession(
+            self._site.database.schema,
+            protocol=common[0],
+            limits=LIMITS,
+            compression=compression,
+            knows_batches=self._site.release != "2.8",
+        )
 
     def _greet(self, session: ServerSession, credentials: Credentials, params: Mapping[str, str]) -> None:
         """Let the client in, which happens after the upgrade has succeeded (protocol reference, 1.6)."""

@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 import attrs
 
@@ -25,9 +25,12 @@ from .database import Database
 from .requests import Answer, Headers, Refusal, check_method, header_of, target_of
 from .tokens import TokenIssuer, derive_identity
 
-__all__ = ["SERVED_PROTOCOLS", "Credentials", "Site"]
+__all__ = ["SERVED_PROTOCOLS", "Credentials", "Release", "Site"]
 
 SERVED_PROTOCOLS: Final = ("v3.bsatn", "v2.bsatn")
+
+Release: TypeAlias = Literal["2.8", "2.14"]
+"""Of the real server. What 2.14 has more came with 2.11 (protocol reference, 8)."""
 
 SHORT_LIFE: Final = 60
 """Seconds that a token for the address of a WebSocket lives (protocol reference, 1.4)."""
@@ -66,10 +69,11 @@ class Site:
         database: The one that is served.
         random_bytes: Makes that many random bytes, for ids and for the secret that tokens are signed with.
         protocols: Subprotocols that clients may ask for, short names allowed. The newest that they know is taken.
+        release: Whose manners it has: a server of 2.8, to which SubscribeBatch is no message, or of 2.14.
 
     Raises:
         LocalProtocolError: One of the protocols is unknown.
-        ValueError: One of them is not served here.
+        ValueError: One of them, or the release, is not served here.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Site:
         *,
         random_bytes: Callable[[int], bytes],
         protocols: Sequence[str] = SERVED_PROTOCOLS,
+        release: Release = "2.14",
     ) -> None:
         self.database = database
         offered = offered_protocols(protocols)
@@ -86,6 +91,9 @@ class Site:
             raise ValueError(
                 f"protocols: only {', '.join(SERVED_PROTOCOLS)} are served, got {', '.join(sorted(refused))}"
             )
+        if release not in get_args(Release):
+            raise ValueError(f"release: expected one of {', '.join(get_args(Release))}, got {release!r}")
+        self.release: Release = release
         self.protocols = tuple(name for name in PROTOCOLS if name in offered)
         self._random_bytes = random_bytes
         self._issuer = TokenIssuer(random_bytes(32))

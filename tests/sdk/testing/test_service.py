@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import struct
 
 import pytest
 
@@ -18,11 +19,22 @@ from spacetimedb_proto.errors import (
     LocalProtocolError,
     UnsupportedProtocol,
 )
-from spacetimedb_proto.events import NEED_DATA, Connected, Disconnected, QueryReturned, ReducerEvent, SubscribeApplied
+from spacetimedb_proto.events import (
+    NEED_DATA,
+    BatchApplied,
+    Connected,
+    Disconnected,
+    QueryReturned,
+    ReducerEvent,
+    SubscribeApplied,
+)
 from spacetimedb_proto.http import HttpExchange
+from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.schema import dump_schema, load_schema
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.websocket import ClientConnection
+from spacetimedb_proto.wire import messages as m
+from spacetimedb_proto.wire import protocol as protocol_named
 from spacetimedb_sdk.testing import Module
 from spacetimedb_sdk.testing.service import Service
 from spacetimedb_sdk.testing.site import Site
@@ -129,6 +141,66 @@ def test_protocols_that_are_not_served(site):
         Site(site.database, random_bytes=random.Random(2).randbytes, protocols=["v2.bsatn", "v1.json"])
     with pytest.raises(LocalProtocolError, match="protocols"):
         Site(site.database, random_bytes=random.Random(2).randbytes, protocols=["v9"])
+
+
+# --- releases ---------------------------------------------------------------------------------------------------------
+
+BATCH = m.SubscribeBatch(1, [m.SubscribeSet(2, ["SELECT * FROM pair"]), m.SubscribeSet(3, ["SELEC"])])
+
+
+def old_site():
+    return Site(database(behaviour), random_bytes=random.Random(1).randbytes, release="2.8")
+
+
+def sent(visitor, *messages):
+    """What a client learns after it has sent messages that no session of ours sends by itself."""
+    wire = protocol_named(visitor.session.protocol_name, behaviour.schema, Limits())
+    for payload in wire.write_client(messages):
+        visitor.session.observe(payload)
+        visitor.service.receive_data(frame(BINARY, payload, masked=True))
+    return visitor.events()
+
+
+@pytest.mark.parametrize("protocol", ["v2.bsatn", "v3.bsatn"])
+def test_a_batch_has_one_answer_of_one_moment(site, protocol):
+    writer, visitor = connected(site), connected(site, protocols=[protocol])
+    writer.session.call_reducer("add_pairs", [1, 2])
+    writer.events()
+    (answer,) = sent(visitor, BATCH)
+    assert isinstance(answer, BatchApplied)
+    assert (answer.applied, list(answer.errors), len(answer.changes["pair"].inserts)) == ((2,), [3], 2)
+    writer.session.call_reducer("add_pairs", [3, 1])
+    writer.events()
+    (update,) = visitor.events()
+    assert [change.row.id for change in update.changes["pair"]] == [3]
+
+
+@pytest.mark.parametrize("batch", [BATCH, m.SubscribeBatch(1, [])])
+@pytest.mark.parametrize("protocol", ["v2.bsatn", "v3.bsatn"])
+def test_an_old_server_knows_no_batches(protocol, batch):
+    visitor = connected(old_site(), protocols=[protocol])
+    *_, end = sent(visitor, batch)
+    assert isinstance(end, Disconnected)
+    assert (end.code, end.reason) == (1011, "unknown tag 0x5 for sum type ClientMessage")
+
+
+def test_an_old_server_has_done_what_came_before_a_batch():
+    site = old_site()
+    reader, visitor = connected(site), connected(site, protocols=["v3.bsatn"])
+    reader.session.subscribe("SELECT * FROM pair")
+    reader.events()
+    call = m.CallReducer(9, 0, "add_pairs", struct.pack("<II", 1, 1))
+    late = m.CallReducer(10, 0, "add_pairs", struct.pack("<II", 2, 1))
+    assert visitor.session.protocol_name == "v3.bsatn.spacetimedb"
+    *_, end = sent(visitor, call, BATCH, late)
+    assert end.code == 1011
+    (update,) = reader.events()
+    assert [change.row.id for change in update.changes["pair"]] == [1]
+
+
+def test_a_release_that_nobody_serves():
+    with pytest.raises(ValueError, match=r"release: expected one of 2.8, 2.14, got '2.9'"):
+        Site(database(behaviour), random_bytes=random.Random(1).randbytes, release="2.9")
 
 
 # --- who one is -------------------------------------------------------------------------------------------------------
