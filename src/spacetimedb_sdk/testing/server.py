@@ -46,37 +46,34 @@ class _Links:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open: dict[Service, tuple[anyio.CancelScope, anyio.Event]] = {}
-        self._wakes: dict[Service, Callable[[], None]] = {}
 
     async def carry(self, stream: ByteStream) -> None:
         """Serve one link to its end."""
         service = Service(self._site, now=anyio.current_time())
         pump = Pump(service, stream, _ignore)
-        service.on_output(pump.wake)
         scope, ended = anyio.CancelScope(), anyio.Event()
+        service.on_output(pump.wake)
+        service.on_drop(scope.cancel)
         self._open[service] = scope, ended
-        self._wakes[service] = pump.wake
         try:
             with scope:
                 await pump.run()
         except Exception:  # a fault of ours must not take the other links along
             logger.exception("a link failed")
         finally:
-            del self._open[service], self._wakes[service]
+            del self._open[service]
             ended.set()
 
     async def drop(self) -> None:
         """Cut all links and wait until they are gone."""
-        for service, (scope, _) in self._open.items():
+        for service in self._open:
             service.drop()
-            scope.cancel()
         await self._wait()
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye on all links; the clients' answers come later."""
-        for service, wake in self._wakes.items():
+        for service in self._open:
             service.close(code, reason)
-            wake()
 
     async def finish(self) -> None:
         """Say goodbye on all links and wait until they are gone, for as long as is polite."""

@@ -23,6 +23,7 @@ from spacetimedb_proto.wire.messages import ServerMessage
 
 from .database import Client
 from .requests import Refusal, target_of
+from .sessions import SessionKey
 from .site import Credentials, Site
 
 __all__ = ["Service"]
@@ -32,12 +33,16 @@ LIMITS: Final = Limits(message_size=32 * MIB)
 
 Compression: TypeAlias = Literal["none", "gzip", "brotli"]
 
+SESSION_BUSY: Final = 4000
+"""The code that a client is closed with whose session is still on another link (protocol reference, 8)."""
+
 _SUBSCRIBE_OPTIONS: Final[Mapping[str, str]] = {
     "compression": "None|Brotli|Gzip",
     "light": "true|false",
     "confirmed": "true|false",
     "connection_id": "[0-9a-fA-F]{32}",
 }
+_NEWER_SUBSCRIBE_OPTIONS: Final[Mapping[str, str]] = {**_SUBSCRIBE_OPTIONS, "session_id": "[0-9a-fA-F]{32}"}
 
 
 class Service:
@@ -46,18 +51,23 @@ class Service:
     Args:
         site: What it serves.
         now: The time, on the clock that `handle_timeout` will be called with.
-        wake: Called when there is something to send without anything having been received.
     """
 
-    def __init__(self, site: Site, *, now: float = 0.0, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, site: Site, *, now: float = 0.0) -> None:
         self._site = site
-        self._wake = wake
+        self._wake: Callable[[], None] = _nobody
+        self._hang_up: Callable[[], None] = _nobody
         self._connection = ServerConnection(limits=LIMITS, now=now)
         self._client: Client | None = None
+        self._session_key: SessionKey | None = None
 
     def on_output(self, wake: Callable[[], None]) -> None:
         """Set what to call when there is something to send without anything having been received."""
         self._wake = wake
+
+    def on_drop(self, hang_up: Callable[[], None]) -> None:
+        """Set what to call when the link has been dropped, so that its last event waits to be taken."""
+        self._hang_up = hang_up
 
     @property
     def is_connected(self) -> bool:
@@ -89,10 +99,12 @@ class Service:
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection with a Close frame."""
         self._connection.close(code, reason)
+        self._wake()
 
     def drop(self) -> None:
         """End the connection without one."""
         self._connection.drop()
+        self._hang_up()
 
     def next_event(self) -> ServerEvent | NeedData:
         """Do the next thing that the client asked for, and return what that was; `Disconnected` is the last."""
@@ -104,14 +116,21 @@ class Service:
             case UpgradeRequest():
                 self._shake_hands(event)
             case Disconnected():
-                if self._client is not None:
-                    self._site.database.disconnect(self._client)
+                self._leave()
             case _:
                 if event is not NEED_DATA and self._client is not None:
                     self._site.database.handle(self._client, event)
         return event
 
     advance = next_event
+
+    def _leave(self) -> None:
+        """See the client off; only then may its session begin on another link."""
+        if self._client is not None:
+            self._site.database.disconnect(self._client)
+        if self._session_key is not None:
+            self._site.sessions.release(self._session_key)
+            self._session_key = None
 
     @property
     def is_behind(self) -> bool:
@@ -131,17 +150,26 @@ class Service:
             self._connection.respond(refusal.answer.status, headers, refusal.answer.body)
             return
         self._connection.accept(session, credentials.headers)
-        self._greet(session, credentials, params)
+        if self._begin_session(credentials, params):
+            self._greet(session, credentials, params)
+        else:
+            self._connection.close(SESSION_BUSY, "session busy")
+
+    @property
+    def _options(self) -> Mapping[str, str]:
+        return _SUBSCRIBE_OPTIONS if self._site.release == "2.8" else _NEWER_SUBSCRIBE_OPTIONS
 
     def _session_for(self, request: UpgradeRequest, name: str, params: Mapping[str, str]) -> ServerSession:
         """The session that a handshake asks for; the order of the checks is the real server's."""
-        for option, pattern in _SUBSCRIBE_OPTIONS.items():
+        for option, pattern in self._options.items():
             if option in params and re.fullmatch(pattern, params[option]) is None:
                 expected = pattern.replace("|", ", ")
                 text = f"Failed to deserialize query string: {option}: expected {expected}, got `{params[option]}`"
                 raise Refusal(HTTPStatus.BAD_REQUEST, text)
         if not int(params.get("connection_id", "1"), 16):
             raise Refusal(HTTPStatus.BAD_REQUEST, "Invalid connection ID")
+        if "session_id" in self._options and not int(params.get("session_id", "1"), 16):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "Invalid session ID")
         self._site.check_database(name, HTTPStatus.INTERNAL_SERVER_ERROR)
         common = [protocol for protocol in self._site.protocols if protocol in request.protocols]
         if not common:
@@ -155,6 +183,16 @@ class Service:
             compression=compression,
             knows_batches=self._site.release != "2.8",
         )
+
+    def _begin_session(self, credentials: Credentials, params: Mapping[str, str]) -> bool:
+        """Hold the session that the client names, if it names one and no other link holds it."""
+        if "session_id" not in params or "session_id" not in self._options:
+            return True
+        key = (self._site.database.identity, credentials.identity, params["session_id"].lower())
+        if not self._site.sessions.claim(key, self):
+            return False
+        self._session_key = key
+        return True
 
     def _greet(self, session: ServerSession, credentials: Credentials, params: Mapping[str, str]) -> None:
         """Let the client in, which happens after the upgrade has succeeded (protocol reference, 1.6)."""
@@ -182,3 +220,7 @@ def _subscribe_target(request: UpgradeRequest) -> tuple[str, dict[str, str]]:
             return name, params
         case _:
             raise Refusal(HTTPStatus.NOT_FOUND)
+
+
+def _nobody() -> None:
+    """Whoever joins links in memory looks by himself for what there is to send."""

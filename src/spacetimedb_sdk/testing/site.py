@@ -23,6 +23,7 @@ from spacetimedb_proto.wire import PROTOCOLS
 
 from .database import Database
 from .requests import Answer, Headers, Refusal, check_method, header_of, target_of
+from .sessions import Sessions
 from .tokens import TokenIssuer, derive_identity
 
 __all__ = ["SERVED_PROTOCOLS", "Credentials", "Release", "Site"]
@@ -69,7 +70,13 @@ class Site:
         database: The one that is served.
         random_bytes: Makes that many random bytes, for ids and for the secret that tokens are signed with.
         protocols: Subprotocols that clients may ask for, short names allowed. The newest that they know is taken.
-        release: Whose manners it has: a server of 2.8, to which SubscribeBatch is no message, or of 2.14.
+        release: Whose manners it has: a server of 2.8, which knows neither SubscribeBatch nor sessions, or of 2.14.
+
+    Attributes:
+        database: As given.
+        protocols: Full names, in the order of preference.
+        release: As given.
+        sessions: Which links hold which.
 
     Raises:
         LocalProtocolError: One of the protocols is unknown.
@@ -95,6 +102,7 @@ class Site:
             raise ValueError(f"release: expected one of {', '.join(get_args(Release))}, got {release!r}")
         self.release: Release = release
         self.protocols = tuple(name for name in PROTOCOLS if name in offered)
+        self.sessions = Sessions()
         self._random_bytes = random_bytes
         self._issuer = TokenIssuer(random_bytes(32))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 from spacetimedb_proto.client import ClientSession
 from spacetimedb_proto.events import NEED_DATA
 from spacetimedb_proto.server import ServerSession
+from spacetimedb_proto.uri import Endpoint
 from spacetimedb_sdk.testing import Database, Module
 from spacetimedb_sdk.testing.tokens import derive_identity
 
@@ -25,6 +27,16 @@ class Clock:
 
 def database(module: Module) -> Database:
     return Database(module, clock=Clock())
+
+
+def in_session(endpoint: Endpoint, session_id: str) -> Endpoint:
+    """The same endpoint, whose handshakes name a session."""
+
+    class Named(Endpoint):
+        def subscribe_target(self, database: str, params: Mapping[str, str] | None = None) -> str:
+            return super().subscribe_target(database, {**(params or {}), "session_id": session_id})
+
+    return Named.parse(str(endpoint))
 
 
 class Guest:

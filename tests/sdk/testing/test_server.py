@@ -21,6 +21,7 @@ from spacetimedb_proto.websocket import ClientConnection
 from spacetimedb_sdk.testing import Module, ReducerError, serve
 from spacetimedb_transports.anyio import Pump, dial, fetch, spawn
 from tests.behaviour_module import Pair, behaviour
+from tests.sdk.testing.support import in_session
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +35,10 @@ def nothing_is_left_running():
 class Client:
     """A client over a socket whose events are kept; `until(kind)` waits for one."""
 
-    def __init__(self, server, stream, **options):
+    def __init__(self, server, stream, session_id=None, **options):
         endpoint = Endpoint.parse(server.uri)
+        if session_id is not None:
+            endpoint = in_session(endpoint, session_id)
         self.connection = ClientConnection(
             behaviour.schema, endpoint, server.database, now=anyio.current_time(), **options
         )
@@ -112,6 +115,19 @@ async def test_refused_by_the_module():
         again = await Client.of(server, token=client.hello.token)
         assert isinstance((await again.until(Disconnected)).error, ConnectionRefused)
         await client.leave()
+
+
+@pytest.mark.anyio
+async def test_a_client_that_is_back_before_it_was_missed():
+    async with serve(behaviour) as server:
+        holder = await arrived(server, session_id="1" * 32)
+        visit = {"token": holder.hello.token, "session_id": "1" * 32}
+        early = await Client.of(server, **visit)
+        assert (await early.until(Disconnected)).code == 4000
+        assert (await holder.until(Disconnected)).code == 1006
+        back = await arrived(server, **visit)
+        assert back.hello.identity == holder.hello.identity
+        await back.leave()
 
 
 @pytest.mark.anyio

@@ -41,7 +41,7 @@ from spacetimedb_sdk.testing.site import Site
 from spacetimedb_sdk.testing.tokens import TokenIssuer
 from spacetimedb_transports.memory import Link
 from tests.behaviour_module import Pair, behaviour
-from tests.sdk.testing.support import Clock, database
+from tests.sdk.testing.support import Clock, database, in_session
 from tests.websocket_bytes import BINARY, CLOSE, PING, frame, read_frames
 
 ENDPOINT = Endpoint.parse("ws://127.0.0.1:3000")
@@ -55,9 +55,10 @@ def site():
 class Visitor:
     """A client's connection joined to a service of the site."""
 
-    def __init__(self, site, name="behaviour", chunk=None, **options):
+    def __init__(self, site, name="behaviour", chunk=None, session_id=None, **options):
         self.service = Service(site)
-        self.connection = ClientConnection(site.database.schema, ENDPOINT, name, **options)
+        endpoint = ENDPOINT if session_id is None else in_session(ENDPOINT, session_id)
+        self.connection = ClientConnection(site.database.schema, endpoint, name, **options)
         self.link = Link(self.connection, self.service, chunk=chunk)
         self.seen = []
 
@@ -262,6 +263,96 @@ def test_client_connected_refuses_without_a_word(site):
     assert isinstance(error, ConnectionRefused)
 
 
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+SESSION = "0123456789abcdef" * 2
+OTHER_SESSION = "0123456789abcdee" * 2
+
+
+@pytest.fixture
+def log():
+    return []
+
+
+@pytest.fixture
+def logged(log):
+    """A site whose module writes down who comes and goes."""
+    module = Module("visits")
+
+    @module.client_connected
+    def hello(ctx):
+        log.append(("came", ctx.connection_id))
+
+    @module.client_disconnected
+    def goodbye(ctx):
+        log.append(("left", ctx.connection_id))
+
+    return Site(database(module), random_bytes=random.Random(1).randbytes)
+
+
+def test_a_session_has_one_link_at_a_time(logged, log):
+    holder = connected(logged, name="visits", session_id=SESSION)
+    (hello,) = holder.seen
+    visit = {"name": "visits", "token": hello.token, "session_id": SESSION}
+
+    newcomer = Visitor(logged, **visit)
+    (end,) = newcomer.events()
+    assert isinstance(end.error, ConnectionRefused), "there was no first message"
+    assert (end.code, end.reason) == (4000, "session busy")
+    (again,) = Visitor(logged, **visit).events()
+    assert again.code == 4000, "the old client has not been seen off yet"
+    assert log == [("came", hello.connection_id)]
+
+    (lost,) = holder.events()
+    assert lost.code == 1006, "without a Close frame"
+    (back,) = connected(logged, **visit).seen
+    assert back.identity == hello.identity
+    assert log == [("came", hello.connection_id), ("left", hello.connection_id), ("came", back.connection_id)]
+
+
+def test_a_refused_newcomer_asks_in_vain(logged, log):
+    (hello,) = connected(logged, name="visits", session_id=SESSION).seen
+    newcomer = Visitor(logged, name="visits", token=hello.token, session_id=SESSION)
+    newcomer.link.server_events()
+    newcomer.service.receive_data(frame(BINARY, b"\x02" + bytes(4) + b"\x01\0\0\0;", masked=True))
+    assert [end.code for end in newcomer.events()] == [4000]
+    newcomer.connection.receive_eof()
+    assert newcomer.events() == []
+    assert len(log) == 1
+
+
+def test_what_is_no_conflict(logged):
+    (hello,) = connected(logged, name="visits", session_id=SESSION).seen
+    assert connected(logged, name="visits", session_id=SESSION), "another identity"
+    assert connected(logged, name="visits", token=hello.token, session_id=OTHER_SESSION), "another session"
+    assert connected(logged, name="visits", token=hello.token), "none"
+
+
+def test_a_session_is_free_when_its_client_has_left_by_itself(logged):
+    holder = connected(logged, name="visits", session_id=SESSION)
+    holder.connection.close()
+    holder.events()
+    assert connected(logged, name="visits", token=holder.seen[0].token, session_id=SESSION.upper())
+
+
+def test_a_session_of_a_client_that_the_module_refuses(site):
+    visitor = connected(site, session_id=SESSION)
+    visitor.session.call_reducer("ban_me")
+    visitor.connection.close()
+    visitor.events()
+    for _ in range(2):
+        (end,) = Visitor(site, token=visitor.seen[0].token, session_id=SESSION).events()
+        assert end.code == 1006, "refused by the module, not because the session is held"
+
+
+@pytest.mark.parametrize("session_id", [SESSION, "xyz", "", "0" * 32])
+def test_an_old_server_knows_no_sessions(session_id):
+    site = old_site()
+    first = connected(site, session_id=session_id)
+    assert connected(site, token=first.seen[0].token, session_id=session_id)
+    assert first.events() == []
+
+
 UPGRADE = [
     ("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"),
     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), ("sec-websocket-protocol", "v2.bsatn.spacetimedb"),
@@ -291,6 +382,8 @@ def without(name):
         (f"{SUBSCRIBE}?compression=x", UPGRADE, 400, f"{FAILED}: compression: expected None, Brotli, Gzip, got `x`"),
         (f"{SUBSCRIBE}?light=yes", UPGRADE, 400, f"{FAILED}: light: expected true, false, got `yes`"),
         (f"{SUBSCRIBE}?connection_id={'0' * 32}", UPGRADE, 400, "Invalid connection ID"),
+        (f"{SUBSCRIBE}?session_id={'0' * 32}", UPGRADE, 400, "Invalid session ID"),
+        (f"{SUBSCRIBE}?session_id=abc", UPGRADE, 400, f"{FAILED}: session_id: expected [0-9a-fA-F]{{32}}, got `abc`"),
         (SUBSCRIBE, without("sec-websocket-protocol"), 400, "no valid protocol selected"),
         (SUBSCRIBE, [], 426, "This service requires use of the websocket protocol"),
         (SUBSCRIBE, without("sec-websocket-version"), 400, "malformed WebSocket handshake"),
