@@ -52,6 +52,8 @@ from .context import ReducerContext, TableHandle, Tables
 from .database import Database
 from .module import Module
 from .server import Server, serve
+from .service import Service
+from .site import Site
 from .storage import ConstraintError
 
 __all__ = [
@@ -65,6 +67,8 @@ __all__ = [
     "ReducerError",
     "Row",
     "Server",
+    "Service",
+    "Site",
     "TableHandle",
     "Tables",
     "Unique",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import attrs
 
@@ -27,6 +27,7 @@ from spacetimedb_proto.wire import messages
 from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, QuerySetUpdate, ServerMessage
 
 from .context import ReducerContext, Tables
+from .migration import carry_rows
 from .module import Lifecycle, Module, ModuleFunction
 from .queries import compile_query
 from .sql import SqlError
@@ -37,6 +38,8 @@ from .tokens import derive_identity
 __all__ = ["Client", "Database"]
 
 logger = logging.getLogger("spacetimedb_sdk.testing")
+
+T = TypeVar("T")
 
 FATAL: Final = "The instance encountered a fatal error."
 """All that a client learns about a fault in the module (protocol reference, 3.5)."""
@@ -72,38 +75,58 @@ class _Caller:
 
 
 class Database:
-    """One database made of a module, empty but for what `init` put into it.
+    """One database made of a module: with the rows of an earlier one, or empty but for what `init` put into it.
 
     Args:
         module: What it is made of.
         clock: What time it is.
+        rows_of: The database whose rows it begins with; `init` does not run then.
 
     Attributes:
+        module: As given.
         name: The module's name.
         identity: Its own, by which clients may also address it.
         schema: The module's.
+        clock: As given.
+        storage: Its rows.
 
     Raises:
         TypeError: Something in the module is declared wrongly.
+        ValueError: The tables of the other database do not fit.
+        ConstraintError: Its rows do not.
         Exception: What `init` raised.
     """
 
-    def __init__(self, module: Module, *, clock: Callable[[], Timestamp]) -> None:
+    def __init__(self, module: Module, *, clock: Callable[[], Timestamp], rows_of: Database | None = None) -> None:
+        self.module = module
         self.name = module.name
         self.identity = derive_identity(f"database {module.name}")
         self.schema = module.schema
         self.clock = clock
-        self._module = module
-        self._storage = Storage(module.schema)
-        self._tables = Tables(self._storage)
+        self.storage = Storage(module.schema)
+        self._tables = Tables(self.storage)
         self._clients: list[Client] = []
         init = module.lifecycle(Lifecycle.INIT)
-        if init is not None:
-            with self._storage.transaction():
+        if rows_of is not None:
+            carry_rows(rows_of.storage, self.storage)
+        elif init is not None:
+            with self.storage.transaction():
                 self._call(init, _Caller(self.identity, None), clock())
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r} with {len(self._clients)} clients>"
+
+    def run(self, function: Callable[[ReducerContext], T]) -> T:
+        """Run a function like a reducer that the server calls by itself: subscribers learn what it changed.
+
+        Raises:
+            Exception: What the function raised, which undoes what it did.
+        """
+        context = ReducerContext(self.identity, None, self.clock(), self._tables)
+        with self.storage.transaction() as changes:
+            result = function(context)
+        self._publish(changes)
+        return result
 
     # --- clients ------------------------------------------------------------------------------------------------------
 
@@ -140,8 +163,8 @@ class Database:
             self._publish(changes)
 
     def _run_lifecycle(self, when: Lifecycle, client: Client) -> dict[str, Changes]:
-        function = self._module.lifecycle(when)
-        with self._storage.transaction() as changes:
+        function = self.module.lifecycle(when)
+        with self.storage.transaction() as changes:
             if function is not None:
                 self._call(function, _Caller(client.identity, client.connection_id), self.clock())
         return changes
@@ -187,7 +210,7 @@ class Database:
         except SqlError as error:
             return str(error)
         client.query_sets[query_set_id] = query_set
-        return query_set.rows(self._storage)
+        return query_set.rows(self.storage)
 
     def _subscribe(self, client: Client, message: messages.Subscribe) -> None:
         request_id, set_id = message.request_id, message.query_set_id
@@ -213,14 +236,14 @@ class Database:
             text = f"Subscription not found: ({client}, {_shown(set_id)})"
             client.deliver(messages.SubscriptionError(request_id, set_id, text))
             return
-        rows = query_set.rows(self._storage) if message.send_dropped_rows else None
+        rows = query_set.rows(self.storage) if message.send_dropped_rows else None
         client.deliver(messages.UnsubscribeApplied(request_id, set_id, rows))
 
     def _one_off_query(self, client: Client, message: messages.OneOffQuery) -> None:
         outcome: QueryRows | str
         try:
             query = compile_query(message.query_string, self.schema, client.identity)
-            outcome = QueryRows([rows_of(query, self._storage)])
+            outcome = QueryRows([rows_of(query, self.storage)])
         except SqlError as error:
             outcome = str(error)
         client.deliver(messages.OneOffQueryResult(message.request_id, outcome))
@@ -247,10 +270,8 @@ class Database:
         except DecodeError as error:
             return messages.ReducerInternalError(f"invalid arguments for reducer {name}: {error}")
         try:
-            with self._storage.transaction() as changes:
-                self._call(
-                    self._module.functions[name], _Caller(client.identity, client.connection_id), timestamp, args
-                )
+            with self.storage.transaction() as changes:
+                self._call(self.module.functions[name], _Caller(client.identity, client.connection_id), timestamp, args)
         except ReducerError as error:
             return messages.ReducerErr(_bsatn_text(str(error)))
         except Exception:
@@ -280,8 +301,8 @@ class Database:
             return messages.ProcedureInternalError(f"invalid arguments for procedure {name}: {error}")
         caller = _Caller(client.identity, client.connection_id)
         try:
-            with self._storage.transaction() as changes:
-                value = self._call(self._module.functions[name], caller, timestamp, args)
+            with self.storage.transaction() as changes:
+                value = self._call(self.module.functions[name], caller, timestamp, args)
                 returned = self.schema.return_codec(definition).encode(value)
         except CallError as error:
             return messages.ProcedureInternalError(str(error))

@@ -43,7 +43,7 @@ class Answer:
 class Refusal(Exception):  # noqa: N818
     """Not a fault, but the way out of several steps, with what to answer."""
 
-    def __init__(self, status: HTTPStatus, text: str = "") -> None:
+    def __init__(self, status: int, text: str = "") -> None:
         super().__init__(text)
         self.answer = Answer(status, text.encode())
 

@@ -11,8 +11,9 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -22,6 +23,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from spacetimedb_proto.bsatn.values import Timestamp
 from spacetimedb_transports.anyio import Pump
 
+from .context import ReducerContext
 from .database import Database
 from .module import Module
 from .service import Service
@@ -30,6 +32,8 @@ from .site import SERVED_PROTOCOLS, Release, Site
 __all__ = ["Server", "serve"]
 
 logger = logging.getLogger("spacetimedb_sdk.testing")
+
+T = TypeVar("T")
 
 GOODBYE_TIME: Final = 2.0
 """Seconds that clients get for their side of the goodbye when the server stops."""
@@ -171,6 +175,37 @@ class Server:
             reason: The text that clients are given; at most 123 bytes of it.
         """
         self._run(self._links.close, code, reason)
+
+    # --- what tests do to the server ----------------------------------------------------------------------------------
+
+    # While it runs, everything of the server's belongs to its thread.
+
+    def restart(self, *, keep_rows: bool = True, keep_tokens: bool = True, crash: bool = False) -> None:
+        """End all links and begin anew at once, at the same address; see `Site.restart`.
+
+        When this returns all clients have been seen off, and new ones are let in. For an outage that lasts, `stop`, and
+        `start` later; this may be called between them.
+        """
+        self._do(partial(self._site.restart, keep_rows=keep_rows, keep_tokens=keep_tokens, crash=crash))
+
+    def republish(self, module: Module, *, keep_rows: bool = True) -> None:
+        """Serve another version of the module and end all links with 1001; see `Site.republish`."""
+        self._do(partial(self._site.republish, module, keep_rows=keep_rows))
+
+    def refuse_next(self, count: int = 1, status: int = 503, text: str = "") -> None:
+        """Answer the next handshakes with this status and body, whatever they ask for; see `Site.refuse_next`."""
+        self._do(partial(self._site.refuse_next, count, status, text))
+
+    def run(self, function: Callable[[ReducerContext], T]) -> T:
+        """Run a function like a reducer that the server calls by itself: subscribers learn what it changed.
+
+        Raises:
+            Exception: What the function raised, which undoes what it did.
+        """
+        return self._do(lambda: self._site.database.run(function))
+
+    def _do(self, function: Callable[[], T]) -> T:
+        return function() if self._portal is None else self._portal.call(function)
 
     def _run(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         if self._portal is None:

@@ -17,11 +17,11 @@ from spacetimedb_proto.events import NEED_DATA, Disconnected, NeedData
 from spacetimedb_proto.http import HttpRequest
 from spacetimedb_proto.limits import MIB, Limits
 from spacetimedb_proto.server import ServerSession
-from spacetimedb_proto.websocket import ServerConnection, ServerEvent, UpgradeRequest
+from spacetimedb_proto.websocket import ConnectionState, ServerConnection, ServerEvent, UpgradeRequest
 from spacetimedb_proto.wire.compression import available
 from spacetimedb_proto.wire.messages import ServerMessage
 
-from .database import Client
+from .database import Client, Database
 from .requests import Refusal, target_of
 from .sessions import SessionKey
 from .site import Credentials, Site
@@ -51,6 +51,9 @@ class Service:
     Args:
         site: What it serves.
         now: The time, on the clock that `handle_timeout` will be called with.
+
+    Attributes:
+        is_connected: Whether a client has been let in on this link.
     """
 
     def __init__(self, site: Site, *, now: float = 0.0) -> None:
@@ -58,8 +61,10 @@ class Service:
         self._wake: Callable[[], None] = _nobody
         self._hang_up: Callable[[], None] = _nobody
         self._connection = ServerConnection(limits=LIMITS, now=now)
-        self._client: Client | None = None
+        self._visit: tuple[Database, Client] | None = None
         self._session_key: SessionKey | None = None
+        self.is_connected = False
+        site.links[self] = None
 
     def on_output(self, wake: Callable[[], None]) -> None:
         """Set what to call when there is something to send without anything having been received."""
@@ -68,11 +73,6 @@ class Service:
     def on_drop(self, hang_up: Callable[[], None]) -> None:
         """Set what to call when the link has been dropped, so that its last event waits to be taken."""
         self._hang_up = hang_up
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether a client has been let in on this link."""
-        return self._client is not None
 
     # --- what a pump asks for -----------------------------------------------------------------------------------------
 
@@ -110,24 +110,30 @@ class Service:
         """Do the next thing that the client asked for, and return what that was; `Disconnected` is the last."""
         event = self._connection.next_event()
         match event:
+            case HttpRequest() | UpgradeRequest() if self._connection.state is ConnectionState.CLOSED:
+                pass  # whoever asked has gone, or been dropped
             case HttpRequest():
                 answer, headers = self._site.answer(event)
                 self._connection.respond(answer.status, answer.headers(headers), answer.body)
             case UpgradeRequest():
                 self._shake_hands(event)
             case Disconnected():
-                self._leave()
+                self.leave()
+                self._site.links.pop(self, None)
             case _:
-                if event is not NEED_DATA and self._client is not None:
-                    self._site.database.handle(self._client, event)
+                if event is not NEED_DATA and self._visit is not None:
+                    database, client = self._visit
+                    database.handle(client, event)
         return event
 
     advance = next_event
 
-    def _leave(self) -> None:
-        """See the client off; only then may its session begin on another link."""
-        if self._client is not None:
-            self._site.database.disconnect(self._client)
+    def leave(self) -> None:
+        """See the client off; what it still sends is ignored, and only now its session may begin on another link."""
+        if self._visit is not None:
+            database, client = self._visit
+            self._visit = None
+            database.disconnect(client)
         if self._session_key is not None:
             self._site.sessions.release(self._session_key)
             self._session_key = None
@@ -142,6 +148,7 @@ class Service:
     def _shake_hands(self, request: UpgradeRequest) -> None:
         credentials: Credentials | None = None
         try:
+            self._site.check_open()
             name, params = _subscribe_target(request)
             credentials = self._site.authenticate(request, params)
             session = self._session_for(request, name, params)
@@ -205,10 +212,12 @@ class Service:
         connection_id = self._site.new_connection_id() if chosen is None else ConnectionId.from_hex(chosen)
         try:
             database = self._site.database
-            self._client = database.connect(credentials.identity, connection_id, credentials.token, deliver)
+            client = database.connect(credentials.identity, connection_id, credentials.token, deliver)
         except ConnectionRefused:
             self._connection.drop()
         else:
+            self._visit = database, client
+            self.is_connected = True
             self._connection.ping()
 
 

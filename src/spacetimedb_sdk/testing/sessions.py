@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 from spacetimedb_proto.bsatn.values import Identity
 
-__all__ = ["SessionKey", "Sessions"]
+__all__ = ["Holder", "SessionKey", "Sessions"]
 
 SessionKey: TypeAlias = tuple[Identity, Identity, str]
 """Database, client, and the id in lower case."""

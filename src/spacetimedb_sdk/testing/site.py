@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 import attrs
 
@@ -22,11 +23,12 @@ from spacetimedb_proto.websocket import UpgradeRequest
 from spacetimedb_proto.wire import PROTOCOLS
 
 from .database import Database
+from .module import Module
 from .requests import Answer, Headers, Refusal, check_method, header_of, target_of
-from .sessions import Sessions
+from .sessions import Holder, Sessions
 from .tokens import TokenIssuer, derive_identity
 
-__all__ = ["SERVED_PROTOCOLS", "Credentials", "Release", "Site"]
+__all__ = ["SERVED_PROTOCOLS", "Credentials", "OpenLink", "Release", "Site"]
 
 SERVED_PROTOCOLS: Final = ("v3.bsatn", "v2.bsatn")
 
@@ -38,6 +40,16 @@ SHORT_LIFE: Final = 60
 
 _NAME: Final = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")
 _IDENTITY: Final = re.compile("(?:0x)?([0-9a-fA-F]{64})")
+
+
+class OpenLink(Holder, Protocol):
+    """What a site asks of its links."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the connection with a Close frame."""
+
+    def leave(self) -> None:
+        """See the client off, if there is one and it has not left."""
 
 
 @attrs.frozen
@@ -67,13 +79,13 @@ class Site:
     """What all links of one server share.
 
     Args:
-        database: The one that is served.
+        database: The one that is served first.
         random_bytes: Makes that many random bytes, for ids and for the secret that tokens are signed with.
         protocols: Subprotocols that clients may ask for, short names allowed. The newest that they know is taken.
         release: Whose manners it has: a server of 2.8, which knows neither SubscribeBatch nor sessions, or of 2.14.
 
     Attributes:
-        database: As given.
+        database: The one that is served now.
         protocols: Full names, in the order of preference.
         release: As given.
         sessions: Which links hold which.
@@ -103,12 +115,89 @@ class Site:
         self.release: Release = release
         self.protocols = tuple(name for name in PROTOCOLS if name in offered)
         self.sessions = Sessions()
+        self.links: dict[OpenLink, None] = {}
+        self._refusals: deque[Refusal] = deque()
         self._random_bytes = random_bytes
         self._issuer = TokenIssuer(random_bytes(32))
 
     def new_connection_id(self) -> ConnectionId:
         """A connection id that nobody has."""
         return ConnectionId.from_wire(self._random_bytes(16))
+
+    # --- what happens to servers --------------------------------------------------------------------------------------
+
+    def restart(self, *, keep_rows: bool = True, keep_tokens: bool = True, crash: bool = False) -> None:
+        """End all links, and go on as a server does that was stopped and started again.
+
+        When this returns all clients have been seen off; what they still send is ignored.
+
+        Args:
+            keep_rows: Whether the database is as it was; if not, it begins anew, with what `init` puts into it.
+            keep_tokens: Whether tokens are still good; if not, they are refused with 401 from here on.
+            crash: Whether links end without a Close frame; otherwise it is 1001 `module exited`.
+
+        Raises:
+            Exception: What `init` raised. Then nothing has happened.
+        """
+        database = self.database if keep_rows else Database(self.database.module, clock=self.database.clock)
+        self._end_links(crash=crash)
+        self.database = database
+        if not keep_tokens:
+            self._issuer = TokenIssuer(self._random_bytes(32))
+
+    def republish(self, module: Module, *, keep_rows: bool = True) -> None:
+        """Serve another version of the module, and end all links with 1001, as if it could break clients.
+
+        The real server spares them when it cannot (protocol reference, trap 39); this one never does.
+
+        Args:
+            module: The new version, of the same name.
+            keep_rows: Whether the rows stay, as they do unless a module is published with its data cleared; if not,
+                the database begins anew, with what `init` puts into it.
+
+        Raises:
+            ValueError: The name is another, or rows are to stay that do not fit. Then nothing has happened, nor after
+                the other errors.
+            ConstraintError: Rows are to stay that do not meet a new constraint.
+            TypeError: Something in the module is declared wrongly.
+            Exception: What `init` raised.
+        """
+        old = self.database
+        if module.name != old.name:
+            raise ValueError(f"module: expected another version of `{old.name}`, got `{module.name}`")
+        database = Database(module, clock=old.clock, rows_of=old if keep_rows else None)
+        self._end_links()
+        # Seeing clients off has changed rows, which is what rows are carried over a second time for.
+        self.database = Database(module, clock=old.clock, rows_of=old) if keep_rows else database
+
+    def _end_links(self, *, crash: bool = False) -> None:
+        links = list(self.links)
+        for link in links:
+            if crash:
+                link.drop()
+            else:
+                link.close(1001, "module exited")
+        for link in links:  # later, so that nobody learns of the others' end
+            link.leave()
+
+    def refuse_next(self, count: int = 1, status: int = HTTPStatus.SERVICE_UNAVAILABLE, text: str = "") -> None:
+        """Refuse handshakes before anything else is looked at, as a proxy does whose server is away.
+
+        Args:
+            count: How many of them; they add up with those of earlier calls, and come after them.
+            status: Of the answer.
+            text: Its body.
+        """
+        self._refusals.extend(Refusal(status, text) for _ in range(count))
+
+    def check_open(self) -> None:
+        """See that a handshake is not to be refused whatever it asks for.
+
+        Raises:
+            Refusal: It is.
+        """
+        if self._refusals:
+            raise self._refusals.popleft()
 
     # --- who asks -----------------------------------------------------------------------------------------------------
 

@@ -144,6 +144,18 @@ class TableStorage:
         if self._deleted.pop(data, None) is None:
             self._inserted[data] = row
 
+    def take_over(self, other: TableStorage) -> None:
+        """Add the rows of a table of the same columns, and count on where it has got to.
+
+        Raises:
+            ConstraintError: The rows do not meet a constraint that the other table does not have.
+        """
+        for data in other.rows:
+            self._add(data, self.codec.decode_exact(data))
+        self._next_numbers |= {
+            column: number for column, number in other._next_numbers.items() if column in self._next_numbers
+        }
+
     def delete(self, row: Any) -> bool:
         """Take a row out; returns whether it was there."""
         self._check_writable()
@@ -223,10 +235,12 @@ class Storage:
     """All tables of one database.
 
     Attributes:
+        schema: The module's.
         tables: By name, in the schema's order.
     """
 
     def __init__(self, schema: Schema) -> None:
+        self.schema = schema
         self.tables = {
             name: TableStorage(table, schema.row_codec(name))
             for name, table in schema.tables.items()

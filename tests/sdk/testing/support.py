@@ -1,4 +1,4 @@
-"""Clients of a `Database` without any bytes of WebSocket: payloads are passed by hand."""
+"""Clients of a `Database`, whose payloads are passed by hand, and of a `Site`, with all their bytes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 from spacetimedb_proto.client import ClientSession
-from spacetimedb_proto.events import NEED_DATA
+from spacetimedb_proto.events import NEED_DATA, Connected, Disconnected
 from spacetimedb_proto.server import ServerSession
 from spacetimedb_proto.uri import Endpoint
+from spacetimedb_proto.websocket import ClientConnection
 from spacetimedb_sdk.testing import Database, Module
+from spacetimedb_sdk.testing.service import Service
 from spacetimedb_sdk.testing.tokens import derive_identity
+from spacetimedb_transports.memory import Link
+
+ENDPOINT = Endpoint.parse("ws://127.0.0.1:3000")
 
 
 class Clock:
@@ -108,3 +113,56 @@ class Guest:
 
     def leave(self) -> None:
         self.database.disconnect(self.client)
+
+
+class Visitor:
+    """A client's connection joined to a service of the site."""
+
+    def __init__(self, site, name="behaviour", chunk=None, session_id=None, **options):
+        self.service = Service(site)
+        endpoint = ENDPOINT if session_id is None else in_session(ENDPOINT, session_id)
+        self.connection = ClientConnection(site.database.schema, endpoint, name, **options)
+        self.tables = site.database.schema.tables
+        self.link = Link(self.connection, self.service, chunk=chunk)
+        self.seen = []
+
+    def events(self):
+        """All that happens until neither side has anything to say."""
+        fresh = []
+        while True:
+            self.link.server_events()
+            events = self.link.client_events()
+            if not events and not self.link.server_events():
+                self.seen += fresh
+                return fresh
+            fresh += events
+
+    @property
+    def session(self):
+        return self.connection.session
+
+    def call(self, reducer, *args):
+        """Call a reducer; the event that answers, which must be the only one."""
+        self.session.call_reducer(reducer, args)
+        (event,) = self.events()
+        return event
+
+    def rows(self, *queries):
+        """Subscribe; what the cache then holds, by table, without tables that hold nothing."""
+        self.session.subscribe(queries)
+        self.events()
+        found = {name: list(self.session.cache.table(name)) for name in self.tables}
+        return {name: rows for name, rows in found.items() if rows}
+
+
+def connected(site, **options):
+    visitor = Visitor(site, **options)
+    (event,) = visitor.events()
+    assert isinstance(event, Connected)
+    return visitor
+
+
+def refused(site, **options):
+    (event,) = Visitor(site, **options).events()
+    assert isinstance(event, Disconnected)
+    return event.error

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from spacetimedb_proto.bsatn.values import Timestamp
-from spacetimedb_proto.errors import ConnectionLost, ConnectionRefused
+from spacetimedb_proto.errors import AuthenticationError, ConnectError, ConnectionLost, ConnectionRefused
 from spacetimedb_proto.events import Connected, Disconnected, ReducerEvent, SubscribeApplied, Transaction
 from spacetimedb_proto.http import HttpExchange
 from spacetimedb_proto.schema import load_schema
@@ -35,13 +35,11 @@ def nothing_is_left_running():
 class Client:
     """A client over a socket whose events are kept; `until(kind)` waits for one."""
 
-    def __init__(self, server, stream, session_id=None, **options):
+    def __init__(self, server, stream, session_id=None, schema=behaviour.schema, **options):
         endpoint = Endpoint.parse(server.uri)
         if session_id is not None:
             endpoint = in_session(endpoint, session_id)
-        self.connection = ClientConnection(
-            behaviour.schema, endpoint, server.database, now=anyio.current_time(), **options
-        )
+        self.connection = ClientConnection(schema, endpoint, server.database, now=anyio.current_time(), **options)
         self.pump = Pump(self.connection, stream, self._on_event)
         self.events = []
         self._changed = anyio.Event()
@@ -168,6 +166,100 @@ async def test_the_schema_over_http():
         endpoint = Endpoint.parse(server.uri)
         answer = await fetch(endpoint, HttpExchange("GET", endpoint, endpoint.schema_target(server.database, 10)))
         assert load_schema(answer.body) == behaviour.schema
+
+
+# --- what happens to servers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("crash", "code"), [(False, 1001), (True, 1006)])
+async def test_a_restart(crash, code):
+    async with serve(behaviour) as server:
+        uri, client = server.uri, await arrived(server)
+        await client.call("add_pairs", 1, 2)
+        server.restart(crash=crash)
+        assert (await client.until(Disconnected)).code == code
+        assert server.uri == uri
+        back = await arrived(server, token=client.hello.token)
+        assert back.hello.identity == client.hello.identity
+        assert len((await back.subscribe("SELECT * FROM pair")).changes["pair"].inserts) == 2
+        await back.leave()
+
+
+@pytest.mark.anyio
+async def test_a_restart_with_other_data_while_it_is_down():
+    server = serve(behaviour)
+    async with server:
+        client = await arrived(server)
+        await client.call("add_pairs", 1, 2)
+    await client.until(Disconnected)
+    server.restart(keep_rows=False)
+    server.run(lambda ctx: ctx.db.pair.insert(Pair(9, "nine", 0, 0)))
+    async with server:
+        back = await arrived(server, token=client.hello.token)
+        applied = await back.subscribe("SELECT * FROM pair")
+        assert [change.row.id for change in applied.changes["pair"]] == [9]
+        await back.leave()
+
+
+@pytest.mark.anyio
+async def test_a_restart_without_tokens():
+    async with serve(behaviour) as server:
+        client = await arrived(server)
+        server.restart(keep_tokens=False)
+        await client.until(Disconnected)
+        again = await Client.of(server, token=client.hello.token)
+        assert isinstance((await again.until(Disconnected)).error, AuthenticationError)
+
+
+@pytest.mark.anyio
+async def test_a_new_version_of_the_module():
+    first, second = Module("notes"), Module("notes")
+    for module in (first, second):
+        module.table(public=True, name="note")(type("Note", (), {"__annotations__": {"text": str}}))
+
+    @second.reducer
+    def add(ctx, text: str):
+        ctx.db.note.insert(text=text)
+
+    async with serve(first) as server:
+        server.run(lambda ctx: ctx.db.note.insert(text="old"))
+        client = await arrived(server, schema=first.schema)
+        server.republish(second)
+        end = await client.until(Disconnected)
+        assert (end.code, end.reason) == (1001, "module exited")
+        back = await arrived(server, schema=second.schema)
+        await back.call("add", "new")
+        applied = await back.subscribe("SELECT * FROM note")
+        assert [change.row.text for change in applied.changes["note"]] == ["old", "new"]
+        await back.leave()
+
+
+@pytest.mark.anyio
+async def test_handshakes_are_refused():
+    async with serve(behaviour) as server:
+        server.refuse_next(1, 502, "bad gateway")
+        client = await Client.of(server)
+        error = (await client.until(Disconnected)).error
+        assert isinstance(error, ConnectError)
+        assert (error.status, error.body) == (502, "bad gateway")
+        await (await arrived(server)).leave()
+
+
+@pytest.mark.anyio
+async def test_what_the_server_does_by_itself():
+    async with serve(behaviour) as server:
+        client = await arrived(server)
+        await client.subscribe("SELECT * FROM pair")
+        server.run(lambda ctx: ctx.db.pair.insert(Pair(1, "one", 0, 0)))
+        assert len((await client.until(Transaction)).changes["pair"].inserts) == 1
+        with pytest.raises(ReducerError, match="no"):
+            server.run(refuse)
+        await client.leave()
+
+
+def refuse(ctx):
+    raise ReducerError("no")
 
 
 # --- the server by itself, and standard tools as clients --------------------------------------------------------------

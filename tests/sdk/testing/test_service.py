@@ -22,7 +22,6 @@ from spacetimedb_proto.errors import (
 from spacetimedb_proto.events import (
     NEED_DATA,
     BatchApplied,
-    Connected,
     Disconnected,
     QueryReturned,
     ReducerEvent,
@@ -31,64 +30,20 @@ from spacetimedb_proto.events import (
 from spacetimedb_proto.http import HttpExchange
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.schema import dump_schema, load_schema
-from spacetimedb_proto.uri import Endpoint
-from spacetimedb_proto.websocket import ClientConnection
 from spacetimedb_proto.wire import messages as m
 from spacetimedb_proto.wire import protocol as protocol_named
 from spacetimedb_sdk.testing import Module
 from spacetimedb_sdk.testing.service import Service
 from spacetimedb_sdk.testing.site import Site
 from spacetimedb_sdk.testing.tokens import TokenIssuer
-from spacetimedb_transports.memory import Link
 from tests.behaviour_module import Pair, behaviour
-from tests.sdk.testing.support import Clock, database, in_session
+from tests.sdk.testing.support import ENDPOINT, Clock, Visitor, connected, database, refused
 from tests.websocket_bytes import BINARY, CLOSE, PING, frame, read_frames
-
-ENDPOINT = Endpoint.parse("ws://127.0.0.1:3000")
 
 
 @pytest.fixture
 def site():
     return Site(database(behaviour), random_bytes=random.Random(1).randbytes)
-
-
-class Visitor:
-    """A client's connection joined to a service of the site."""
-
-    def __init__(self, site, name="behaviour", chunk=None, session_id=None, **options):
-        self.service = Service(site)
-        endpoint = ENDPOINT if session_id is None else in_session(ENDPOINT, session_id)
-        self.connection = ClientConnection(site.database.schema, endpoint, name, **options)
-        self.link = Link(self.connection, self.service, chunk=chunk)
-        self.seen = []
-
-    def events(self):
-        """All that happens until neither side has anything to say."""
-        fresh = []
-        while True:
-            self.link.server_events()
-            events = self.link.client_events()
-            if not events and not self.link.server_events():
-                self.seen += fresh
-                return fresh
-            fresh += events
-
-    @property
-    def session(self):
-        return self.connection.session
-
-
-def connected(site, **options):
-    visitor = Visitor(site, **options)
-    (event,) = visitor.events()
-    assert isinstance(event, Connected)
-    return visitor
-
-
-def refused(site, **options):
-    (event,) = Visitor(site, **options).events()
-    assert isinstance(event, Disconnected)
-    return event.error
 
 
 # --- a whole visit ----------------------------------------------------------------------------------------------------
