@@ -178,8 +178,6 @@ class Server:
 
     # --- what tests do to the server ----------------------------------------------------------------------------------
 
-    # While it runs, everything of the server's belongs to its thread.
-
     def restart(self, *, keep_rows: bool = True, keep_tokens: bool = True, crash: bool = False) -> None:
         """End all links and begin anew at once, at the same address; see `Site.restart`.
 
@@ -205,6 +203,7 @@ class Server:
         return self._do(lambda: self._site.database.run(function))
 
     def _do(self, function: Callable[[], T]) -> T:
+        """Do something in the server's thread, to which everything belongs while it runs."""
         return function() if self._portal is None else self._portal.call(function)
 
     def _run(self, function: Callable[..., Awaitable[None]], *args: object) -> None:

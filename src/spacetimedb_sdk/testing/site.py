@@ -118,7 +118,7 @@ class Site:
         self.links: dict[OpenLink, None] = {}
         self._refusals: deque[Refusal] = deque()
         self._random_bytes = random_bytes
-        self._issuer = TokenIssuer(random_bytes(32))
+        self._issuer = self._new_issuer()
 
     def new_connection_id(self) -> ConnectionId:
         """A connection id that nobody has."""
@@ -143,7 +143,7 @@ class Site:
         self._end_links(crash=crash)
         self.database = database
         if not keep_tokens:
-            self._issuer = TokenIssuer(self._random_bytes(32))
+            self._issuer = self._new_issuer()
 
     def republish(self, module: Module, *, keep_rows: bool = True) -> None:
         """Serve another version of the module, and end all links with 1001, as if it could break clients.
@@ -198,6 +198,9 @@ class Site:
         """
         if self._refusals:
             raise self._refusals.popleft()
+
+    def _new_issuer(self) -> TokenIssuer:
+        return TokenIssuer(self._random_bytes(32), writes_null=self.release == "2.8")
 
     # --- who asks -----------------------------------------------------------------------------------------------------
 

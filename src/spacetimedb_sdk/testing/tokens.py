@@ -38,10 +38,13 @@ class TokenIssuer:
 
     Args:
         secret: What they are signed with.
+        writes_null: Whether tokens without end say so by `null`, as those of 2.8, or leave the claim out (protocol
+            reference, 8).
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, *, writes_null: bool = False) -> None:
         self._secret = secret
+        self._writes_null = writes_null
 
     def issue(self, subject: str, now: Timestamp, lifetime: int | None = None) -> str:
         """A token that is good for `lifetime` seconds, or for ever."""
@@ -52,8 +55,9 @@ class TokenIssuer:
             "iss": ISSUER,
             "aud": ["spacetimedb"],
             "iat": issued,
-            "exp": None if lifetime is None else issued + lifetime,
         }
+        if lifetime is not None or self._writes_null:
+            claims["exp"] = None if lifetime is None else issued + lifetime
         signed = f"{_encoded_json({'typ': 'JWT', 'alg': 'HS256'})}.{_encoded_json(claims)}"
         return f"{signed}.{self._signature(signed)}"
 

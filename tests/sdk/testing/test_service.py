@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import random
@@ -152,6 +153,16 @@ def test_an_old_server_has_done_what_came_before_a_batch():
     assert end.code == 1011
     (update,) = reader.events()
     assert [change.row.id for change in update.changes["pair"]] == [1]
+
+
+@pytest.mark.parametrize(("release", "claims"), [("2.8", {"exp": None}), ("2.14", {})])
+def test_how_tokens_say_that_they_have_no_end(release, claims):
+    site = Site(database(behaviour), random_bytes=random.Random(1).randbytes, release=release)
+    for _ in range(2):
+        payload = connected(site).seen[0].token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=="))
+        assert {name: found[name] for name in found if name == "exp"} == claims
+        site.restart(keep_tokens=False)
 
 
 def test_a_release_that_nobody_serves():

@@ -34,8 +34,15 @@ def test_a_token_says_who_one_is():
         "iss": "localhost",
         "aud": ["spacetimedb"],
         "iat": 1_700_000_000,
-        "exp": None,
     }
+
+
+def test_older_servers_write_that_a_token_has_no_end():
+    issuer = TokenIssuer(b"secret", writes_null=True)
+    token = issuer.issue("alice", NOW)
+    assert claims_of(token)["exp"] is None
+    assert issuer.subject(token, NOW) == "alice"
+    assert claims_of(issuer.issue("alice", NOW, 60))["exp"] == 1_700_000_060
 
 
 def forged():
