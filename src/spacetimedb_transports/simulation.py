@@ -144,7 +144,6 @@ class _Side(Generic[C]):
         self.limit = math.inf
         self.arrival = 0.0
         self.is_over = False
-        self._is_deaf = False
         self._on_event = on_event
 
     @property
@@ -167,12 +166,11 @@ class _Side(Generic[C]):
 
     def receive(self, data: bytes) -> None:
         """Take in what arrives: bytes, or none at all at the end."""
-        if self.is_over or self._is_deaf:
+        if self.is_over:
             return
         if data:
             self.connection.receive_data(data)
         else:
-            self._is_deaf = True
             self.connection.receive_eof()
 
 

@@ -55,7 +55,7 @@ class Client:
         changed.set()
 
     async def until(self, kind):
-        with anyio.fail_after(20):
+        with anyio.fail_after(10):  # the server would ask for a sign of life after 15 s, and notice all sorts of things
             while not any(isinstance(event, kind) for event in self.events):
                 await self._changed.wait()
         found = next(event for event in self.events if isinstance(event, kind))

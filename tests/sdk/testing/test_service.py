@@ -265,7 +265,7 @@ def test_a_session_has_one_link_at_a_time(logged, log):
     (end,) = newcomer.events()
     assert isinstance(end.error, ConnectionRefused), "there was no first message"
     assert (end.code, end.reason) == (4000, "session busy")
-    (again,) = Visitor(logged, **visit).events()
+    (again,) = Visitor(logged, **{**visit, "session_id": SESSION.upper()}).events()
     assert again.code == 4000, "the old client has not been seen off yet"
     assert log == [("came", hello.connection_id)]
 
@@ -298,7 +298,7 @@ def test_a_session_is_free_when_its_client_has_left_by_itself(logged):
     holder = connected(logged, name="visits", session_id=SESSION)
     holder.connection.close()
     holder.events()
-    assert connected(logged, name="visits", token=holder.seen[0].token, session_id=SESSION.upper())
+    assert connected(logged, name="visits", token=holder.seen[0].token, session_id=SESSION)
 
 
 def test_a_session_of_a_client_that_the_module_refuses(site):
