@@ -49,7 +49,7 @@ class TokenIssuer:
     def issue(self, subject: str, now: Timestamp, lifetime: int | None = None) -> str:
         """A token that is good for `lifetime` seconds, or for ever."""
         issued = now.micros // 1_000_000
-        claims = {
+        claims: dict[str, Any] = {
             "hex_identity": derive_identity(subject).hex(),
             "sub": subject,
             "iss": ISSUER,
