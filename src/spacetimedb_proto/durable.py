@@ -419,7 +419,8 @@ class DurableConnection:
 
     def _check_fit(self, known: Schema, served: Schema) -> None:
         """See that what is known of the module still fits, after it has been published anew."""
-        read = set() if self._session is None else {t for each in self._session.query_sets for t in each.tables}
+        sets = () if self._session is None else self._session.query_sets
+        read = {table for query_set in sets for table in query_set.tables}
         private = any(name in known.tables and not known.tables[name].is_public for name in read)
         drift = compare(known, served, private=private)
         drift.raise_if_breaking(Effect.WIRE, hint="The module has been published anew: connect again to use it.")

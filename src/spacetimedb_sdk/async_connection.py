@@ -113,7 +113,7 @@ class _Host:
     def now(self) -> float:
         return anyio.current_time()
 
-    def outcome(self, pending: Pending[Any], _timeout: float | None) -> Any:
+    def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:  # noqa: ARG002 - nobody waits here
         return pending
 
     def table(self, engine: Engine, name: str) -> TableHandle:

@@ -6,7 +6,9 @@ What is to be done next is the core's decision (`DurableConnection.need`), and s
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Generator
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from typing import cast
 
 import anyio
 import anyio.lowlevel
@@ -86,7 +88,7 @@ class SessionDriver:
         finally:
             self._core.abandon("its task was cancelled")
             for event in self._events():
-                self._finish(self.on_event(event))
+                deque(_steps_of(self.on_event(event)), 0)
 
     async def _do_next(self) -> None:
         match self._core.need:
@@ -133,10 +135,8 @@ class SessionDriver:
     async def _hand_out(self) -> None:
         """Hand out what happens between links."""
         for event in self._events():
-            outcome = self.on_event(event)
-            if isinstance(outcome, Generator):
-                for _ in outcome:
-                    await anyio.lowlevel.checkpoint()
+            for _ in _steps_of(self.on_event(event)):
+                await anyio.lowlevel.checkpoint()
             await anyio.lowlevel.checkpoint()
 
     def _events(self) -> Generator[Event, None, None]:
@@ -146,7 +146,7 @@ class SessionDriver:
             elif not isinstance(event, Working):
                 yield event
 
-    def _finish(self, outcome: object) -> None:
-        if isinstance(outcome, Generator):
-            for _ in outcome:
-                pass
+
+def _steps_of(outcome: object) -> Iterable[object]:
+    """The steps that handling an event needs."""
+    return cast("Iterable[object]", outcome) if isinstance(outcome, Generator) else ()
