@@ -213,7 +213,7 @@ class ClientSession(Commands):
 
     def _replace_rows(self, run: Run) -> Burst:
         """Apply the messages of a run as they are asked for, as long as nothing but a row is replaced."""
-        replace = self._received.replacing(run.template)
+        replace = self._received.replacing(run)
         for came, left in run.rows:
             if self._dead is not None:
                 return

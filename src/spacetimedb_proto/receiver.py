@@ -35,7 +35,7 @@ from .schema.model import Schema
 from .states import QuerySetInput, QuerySetState
 from .steps import STEP, Steps
 from .wire import messages
-from .wire.runs import Template
+from .wire.runs import Run
 
 __all__ = ["Receiver", "Replace"]
 
@@ -144,18 +144,18 @@ class Receiver:
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def replacing(self, template: Template) -> Replace:
-        """What applies messages of that template while there is none of another kind in between.
+    def replacing(self, run: Run) -> Replace:
+        """What applies the messages of a run while there is none of another kind in between.
 
         Returns:
             A function of the row that came and the row that left. It returns the event, or None if it takes more than
             replacing one row by another; then nothing has happened.
         """
-        name = template.table_name
+        template, name = run.template, run.template.table_name
         if (
             name not in self.schema.tables
             or self.schema.tables[name].is_event
-            or self.schema.row_codec(name).fixed_size != template.row_size
+            or not self.cache.table(name).admits(run.shortest, run.longest)
             or not (self._shared_bag or self.query_sets.receiving(template.query_set_id))
             or template.query_set_id in self.query_sets.lean
             or self._replay is not None

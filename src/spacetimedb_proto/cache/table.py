@@ -418,7 +418,10 @@ class TableCache:
         def replace(came: bytes, left: bytes) -> T | None:
             if self._work is not None or store.rows is not rows:
                 return None
-            (key,) = unpack(came)
+            try:
+                (key,) = unpack(came)
+            except DecodeError:
+                return None
             if rows.get(key) != left or came == left:
                 return None
             if (held or indexes or store.base != query_set) and not self._replace_elsewhere(query_set, came, left):
@@ -460,6 +463,11 @@ class TableCache:
                 f"table {self.table.name}: expected {wanted}, got {len(rows)} rows in {rows.size} bytes, "
                 f"the shortest of {rows.shortest}; the schema in use may be out of date"
             )
+
+    def admits(self, shortest: int, longest: int) -> bool:
+        """Whether rows of the table can have so many bytes: from `shortest` to `longest`."""
+        fixed = self._codec.fixed_size
+        return shortest >= self._codec.min_size and (fixed is None or longest == fixed)
 
 
 _NO_ROWS: Final = RowList(b"")

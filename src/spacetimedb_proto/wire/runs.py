@@ -1,15 +1,17 @@
 """Transactions that replace one row, read many at a time: what a busy table sends a hundred thousand times a second.
 
-Two such messages about one table for one query set are the same bytes but for the rows, if the rows are of one size.
-So once a message has been read in the usual way, its *template* is remembered, and the messages after it that fit are
-only compared and cut. What does not fit in every byte is read in the usual way, which also finds what is wrong with it.
+Two such messages about one table for one query set are the same bytes but for the rows and their sizes. So once a
+message has been read in the usual way, its *template* is remembered, and the messages after it that fit are only
+compared and cut: together while their rows are as long as those of the first, else one by one. What does not fit in
+every byte is read in the usual way, which also finds what is wrong with it.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final, TypeAlias
 
@@ -25,54 +27,40 @@ RowPair: TypeAlias = tuple[bytes, bytes]
 _LONGEST: Final = 512
 """Messages in one run: enough that finding its end costs nothing, few enough that nothing large is built ahead."""
 
+_FEW: Final = 8
+"""Messages of one size that are not worth being cut together."""
+
 _KEPT: Final = 1024  # templates; a connection seldom has more tables times query sets
 
 _HEAD: Final = struct.Struct("<BIIII")  # tag, one query set, its id, one table, length of its name
-_REST: Final = struct.Struct("<IBBHI")  # one update, of a table, rows of one size: their size, and that of them all
-_SECOND: Final = struct.Struct("<BHI")
+_REST: Final = struct.Struct("<IBB")  # one update, of a table, rows of one size
+_CAME: Final = struct.Struct("<HI")  # that size, and how many bytes all rows have
+_LEFT: Final = struct.Struct("<BHI")  # the same of the rows that left
 _TRANSACTION: Final = 4
 
 
-class Template:
-    """What transactions have in common that replace one row of a table for a query set.
+class _Shape:
+    """Messages with one head and rows of one size each, end to end.
 
     Attributes:
-        query_set_id: The query set.
-        table_name: The table.
-        row_size: Bytes of each of the two rows.
-        size: Bytes of a message, what stands before it and its rows included.
-        head: The bytes before the first row.
+        size: Bytes of each.
+        rows: Takes their rows out.
     """
 
-    __slots__ = ("_fixed", "_middle", "_rows", "head", "query_set_id", "row_size", "size", "table_name")
-
-    def __init__(self, before: bytes, query_set_id: int, table_name: str, row_size: int) -> None:
-        name = table_name.encode()
-        self.query_set_id = query_set_id
-        self.table_name = table_name
-        self.row_size = row_size
-        fixed = _HEAD.pack(_TRANSACTION, 1, query_set_id, 1, len(name)), _REST.pack(1, 0, 0, row_size, row_size)
-        self.head = before + fixed[0] + name + fixed[1]
-        self._middle = _SECOND.pack(0, row_size, row_size)
-        self.size = len(self.head) + row_size + len(self._middle) + row_size
-        self._fixed = struct.Struct(f"{len(self.head)}s{row_size}x{len(self._middle)}s{row_size}x").iter_unpack
-        self._rows = struct.Struct(f"{len(self.head)}x{row_size}s{len(self._middle)}x{row_size}s").iter_unpack
+    def __init__(self, head: bytes, came: int, left: int) -> None:
+        self._wanted = head + _CAME.pack(came, came), _LEFT.pack(0, left, left)
+        first, second = map(len, self._wanted)
+        self._fixed = struct.Struct(f"{first}s{came}x{second}s{left}x").iter_unpack
+        self.rows = struct.Struct(f"{first}x{came}s{second}x{left}s").iter_unpack
+        self.size = first + came + second + left
 
     def count(self, data: bytes) -> int:
-        """How many whole messages that fit stand at the beginning, end to end."""
+        """How many whole messages that fit stand at the beginning."""
         whole = data[: len(data) - len(data) % self.size]
-        return len(list(takewhile((self.head, self._middle).__eq__, self._fixed(whole))))
+        return len(list(takewhile(self._wanted.__eq__, self._fixed(whole))))
 
-    def rows(self, data: bytes) -> Iterator[RowPair]:
-        """The rows of messages that fit, laid end to end."""
-        return self._rows(data)
 
-    def message(self, rows: RowPair) -> TransactionUpdate:
-        """The message that these rows came in."""
-        came, left = (RowList(row, row_size=self.row_size) for row in rows)
-        return TransactionUpdate(
-            [QuerySetUpdate(self.query_set_id, [TableUpdate(self.table_name, [PersistentTableRows(came, left)])])]
-        )
+_shape = lru_cache(maxsize=256)(_Shape)
 
 
 class Run:
@@ -81,15 +69,76 @@ class Run:
     Attributes:
         template: What they have in common.
         rows: The rows of each, in order. To be used up.
+        count: How many messages.
         size: Bytes of them all.
+        shortest: Bytes of the shortest row that came.
+        longest: Bytes of the longest.
     """
 
-    __slots__ = ("rows", "size", "template")
+    __slots__ = ("count", "longest", "rows", "shortest", "size", "template")
 
-    def __init__(self, template: Template, messages: bytes) -> None:
+    def __init__(
+        self, template: Template, rows: Iterator[RowPair], *, count: int, size: int, shortest: int, longest: int
+    ) -> None:
         self.template = template
-        self.rows = template.rows(messages)
-        self.size = len(messages)
+        self.rows = rows
+        self.count = count
+        self.size = size
+        self.shortest = shortest
+        self.longest = longest
+
+
+class Template:
+    """What transactions have in common that replace one row of a table for a query set.
+
+    Attributes:
+        query_set_id: The query set.
+        table_name: The table.
+        head: The bytes of a message before the size of its first row, with what stands before the message.
+    """
+
+    __slots__ = ("head", "query_set_id", "table_name")
+
+    def __init__(self, before: bytes, query_set_id: int, table_name: str) -> None:
+        name = table_name.encode()
+        self.query_set_id = query_set_id
+        self.table_name = table_name
+        self.head = before + _HEAD.pack(_TRANSACTION, 1, query_set_id, 1, len(name)) + name + _REST.pack(1, 0, 0)
+
+    def cut(self, data: bytes, position: int = 0) -> tuple[RowPair, int] | None:
+        """The rows of the message whose head stands at a position, and where it ends; None if it does not fit."""
+        sizes = position + len(self.head)
+        came = sizes + _CAME.size
+        try:
+            size, in_all = _CAME.unpack_from(data, sizes)
+            tag, left_size, left_in_all = _LEFT.unpack_from(data, came + size)
+        except struct.error:
+            return None
+        left = came + size + _LEFT.size
+        end = left + left_size
+        if tag or not 0 < size == in_all or not 0 < left_size == left_in_all or end > len(data):
+            return None
+        return (data[came : came + size], data[left:end]), end
+
+    def together(self, data: bytes, first: RowPair) -> Run:
+        """A run of the messages at the beginning that have rows as long as those of the first one."""
+        came, left = first
+        shape = _shape(self.head, len(came), len(left))
+        count = shape.count(data)
+        size = count * shape.size
+        return Run(self, shape.rows(data[:size]), count=count, size=size, shortest=len(came), longest=len(came))
+
+    def one_by_one(self, pairs: Sequence[RowPair], size: int) -> Run:
+        """A run of messages that have been cut, of so many bytes."""
+        sizes = [len(came) for came, _ in pairs]
+        return Run(self, iter(pairs), count=len(pairs), size=size, shortest=min(sizes), longest=max(sizes))
+
+    def message(self, rows: RowPair) -> TransactionUpdate:
+        """The message that these rows came in."""
+        came, left = (RowList(row, row_size=len(row)) for row in rows)
+        return TransactionUpdate(
+            [QuerySetUpdate(self.query_set_id, [TableUpdate(self.table_name, [PersistentTableRows(came, left)])])]
+        )
 
 
 class Templates:
@@ -125,35 +174,60 @@ class Templates:
             The run; None if the first payload has no template.
         """
         template = self._find(payload, 0)
-        if template is None or len(payload) != template.size:
+        first = template.cut(payload) if template is not None else None
+        if template is None or first is None or first[1] != len(payload):
             return None
-        size = template.size
+        size = len(payload)
         alike = takewhile(lambda other: len(other) == size and isinstance(other, bytes), islice(waiting, self._reach))
         payloads: list[bytes] = [payload, *alike]  # type: ignore[list-item]  # they are
-        run = self._run(template, b"".join(payloads))
-        if run is not None:
-            for _ in range(run.size // size - 1):
-                waiting.popleft()
-        return run
+        if len(payloads) > _FEW:
+            run = template.together(b"".join(payloads), first[0])
+        else:
+            run = self._alone_unlike(template, payload, first[0], waiting)
+        for _ in range(run.count - 1):
+            waiting.popleft()
+        return self._noted(run)
+
+    def _alone_unlike(self, template: Template, payload: bytes, first: RowPair, waiting: deque[Waiting]) -> Run:
+        pairs, size = [first], len(payload)
+        for other in islice(waiting, self._reach):
+            found = template.cut(other) if isinstance(other, bytes) and other.startswith(template.head) else None
+            if found is None or found[1] != len(other):
+                break
+            pairs.append(found[0])
+            size += len(other)
+        return template.one_by_one(pairs, size)
 
     def together(self, data: bytes, position: int) -> Run | None:
         """A run of messages that follow each other in one payload; None if the first has no template."""
         template = self._find(data, position)
-        if template is None:
+        found = template.cut(data, position) if template is not None else None
+        if template is None or found is None:
             return None
-        return self._run(template, data[position : position + template.size * self._reach])
+        first, end = found
+        size = end - position
+        sizes = position + len(template.head) + _CAME.size
+        if data.startswith(data[position:sizes], position + (_FEW - 1) * size):
+            return self._noted(template.together(data[position : position + size * (self._reach + 1)], first))
+        pairs: list[RowPair] = []
+        at = position
+        while found is not None:
+            pairs.append(found[0])
+            at = found[1]
+            is_more = len(pairs) <= self._reach and data.startswith(template.head, at)
+            found = template.cut(data, at) if is_more else None
+        return self._noted(template.one_by_one(pairs, at - position))
 
     def _find(self, data: bytes, position: int) -> Template | None:
         name = position + len(self._before) + 13
         if name >= len(data):
             return None
         # The low byte of the length of the table's name tells how long the head is.
-        return self._by_head.get(data[position : name + 16 + data[name]])
+        return self._by_head.get(data[position : name + 4 + data[name] + _REST.size])
 
-    def _run(self, template: Template, data: bytes) -> Run | None:
-        count = template.count(data)
-        self._reach = min(2 * count, _LONGEST) or 1
-        return Run(template, data[: count * template.size]) if count else None
+    def _noted(self, run: Run) -> Run:
+        self._reach = min(2 * run.count, _LONGEST)
+        return run
 
 
 def _template_of(before: bytes, update: TransactionUpdate) -> Template | None:
@@ -163,6 +237,6 @@ def _template_of(before: bytes, update: TransactionUpdate) -> Template | None:
     if len(table.rows) != 1 or not isinstance(table.rows[0], PersistentTableRows):
         return None
     came, left = table.rows[0].inserts, table.rows[0].deletes
-    if len(came) != 1 or len(left) != 1 or not came.row_size or came.row_size != left.row_size:
+    if len(came) != 1 or len(left) != 1 or not came.row_size or not left.row_size:
         return None
-    return Template(before, update.query_sets[0].query_set_id, table.table_name, came.row_size)
+    return Template(before, update.query_sets[0].query_set_id, table.table_name)

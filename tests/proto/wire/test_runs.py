@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,15 +23,12 @@ def replacing(query_set, table, came, left):
     return m.TransactionUpdate([m.QuerySetUpdate(query_set, [m.TableUpdate(table, [rows])])])
 
 
-def rows(size):
-    return st.binary(min_size=size, max_size=size)
-
-
 # Few tables, sets and sizes, so that many messages are alike and others nearly are.
-ALIKE = st.integers(1, 3).flatmap(
-    lambda size: st.builds(replacing, st.integers(1, 2), st.sampled_from(["a", "bb"]), rows(size), rows(size))
+UNLIKE = st.builds(replacing, st.integers(1, 2), st.sampled_from(["a", "bb"]), *[st.binary(max_size=3)] * 2)
+ALIKE = st.builds(replacing, st.just(1), st.just("a"), *[st.binary(min_size=2, max_size=2)] * 2)
+MESSAGES = st.lists(st.one_of(UNLIKE, v2_server, st.lists(ALIKE, max_size=20)), max_size=12).map(
+    lambda drawn: [message for some in drawn for message in (some if isinstance(some, list) else [some])]
 )
-MESSAGES = st.lists(st.one_of(ALIKE, ALIKE, ALIKE, ALIKE, v2_server), max_size=12)
 PROTOCOLS = st.sampled_from([V2, V3])
 
 
@@ -76,9 +74,10 @@ def test_damaged_messages(kind, messages, data):
     assert together(kind, payloads) == one_by_one(kind, payloads)
 
 
-def test_alike_messages_come_as_runs():
-    messages = [replacing(1, "a", n.to_bytes(2), b"\0\0") for n in range(600)]
-    for kind in (V2, V3):
+def test_messages_of_one_template_come_as_runs():
+    alike = [replacing(1, "a", n.to_bytes(2), b"\0\0") for n in range(600)]
+    unlike = [replacing(1, "a", b"x" * (1 + n % 7), b"y" * (1 + n % 5)) for n in range(600)]
+    for kind, messages in product((V2, V3), (alike, unlike)):
         protocol = kind(Limits())
         waiting, items = deque(protocol.write_server(messages)), []
         while waiting:
@@ -86,3 +85,6 @@ def test_alike_messages_come_as_runs():
         assert type(items[0]) is m.TransactionUpdate, "the first one is read in full"
         assert {type(item) for item in items[1:]} == {Run}
         assert len(items) < 20
+        assert sum(run.count for run in items[1:]) == 599
+        sizes = min(run.shortest for run in items[1:]), max(run.longest for run in items[1:])
+        assert sizes == ((2, 2) if messages is alike else (1, 7))
