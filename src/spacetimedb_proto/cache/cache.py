@@ -9,6 +9,7 @@ from ..schema.model import Schema
 from ..steps import Steps, finish
 from ..wire.messages import EventTableRows, QueryRows, TableUpdate
 from .changes import Changes
+from .few import FewPlan
 from .lean import CachePolicy
 from .memory import TableMemory
 from .planning import Delta, LeanDelta, Plan
@@ -147,7 +148,8 @@ class Cache(Mapping[str, TableCache]):
         Raises:
             RemoteProtocolError: A part of the message contradicts what is there; nothing has changed.
         """
-        return (yield from self._carrying_out(deltas, TableCache.planning))
+        done = self._apply_few(deltas)
+        return (yield from self._carrying_out(deltas, TableCache.planning)) if done is None else done
 
     def renewing(self, deltas: Deltas) -> Steps[Changes]:
         """As `applying`, for a message that says all there is: whatever else any table holds goes.
@@ -171,3 +173,14 @@ class Cache(Mapping[str, TableCache]):
             if isinstance(plan, Plan) and not plan.snapshots:
                 yield from table.settling()
         return Changes(changes, tuple(name for name in deltas.tables if name not in known))
+
+    def _apply_few(self, deltas: Deltas) -> Changes | None:
+        """Apply a message of few rows at once; None if it takes more than that, and then nothing has happened."""
+        plans: list[tuple[TableCache, FewPlan]] = []
+        for name, delta in deltas.tables.items():
+            table = self._tables.get(name)
+            plan = None if table is None else table.plan_few(delta)
+            if table is None or plan is None:
+                return None
+            plans.append((table, plan))
+        return Changes({table.name: table.commit_few(plan) for table, plan in plans})

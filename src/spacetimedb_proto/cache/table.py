@@ -23,6 +23,7 @@ from ..steps import STEP, Steps, batches, finish, slices
 from ..wire.rowlist import RowList
 from .bulk import BulkPlanner
 from .changes import RowUpdated, Snapshot, TableChange
+from .few import FewPlan, FewPlanner
 from .general import GeneralPlanner
 from .index import Indexes, key_reader
 from .keys import Key, Keys, primary_keys
@@ -56,6 +57,9 @@ class TableCache:
     is_lazy: ClassVar[bool] = True
     """Whether work is put off and short ways are taken. Tests turn it off, to compare both."""
 
+    few: ClassVar[int] = 64
+    """Rows of a message that are looked at one by one, at most. Tests choose other numbers, to compare."""
+
     def __init__(self, table: Table, codec: Codec) -> None:
         self.table = table
         self.name = table.name
@@ -75,6 +79,7 @@ class TableCache:
         self._indexes = Indexes(table, codec)
         pair_by = None if table.primary_key is None else key_reader(codec, (table.primary_key,))
         self._bulk = BulkPlanner(self, store, self._indexes, pair_by)
+        self._few = FewPlanner(self, store, self._indexes, is_paired=pair_by is not None)
         self._general = GeneralPlanner(self, store, self._indexes, pair_by, lean)
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -402,11 +407,31 @@ class TableCache:
             if len(owned) == STEP:
                 yield
 
+    def plan_few(self, delta: Delta) -> FewPlan | None:
+        """As `planning`, but at once, and only for few rows; None if it takes more than that, or may be an error."""
+        if (
+            (not self.is_lazy or self._work is not None or self.table.is_event or not self._store.rows)
+            or (delta.events or delta.dropped or delta.lean is not None)
+            or not len(delta.inserts) == len(delta.deletes) == 1
+        ):
+            return None
+        (query_set, inserts), (other_set, deletes) = delta.inserts[0], delta.deletes[0]
+        if query_set != other_set or not 0 < len(inserts) + len(deletes) <= self.few:
+            return None
+        if not self._fit(inserts) or not self._fit(deletes):
+            return None
+        return self._few.plan(query_set, inserts.rows(), deletes.rows())
+
+    def commit_few(self, plan: FewPlan) -> TableChange:
+        """Carry out a plan of `plan_few`, made from the present state."""
+        self._few.commit(plan)
+        return plan.change
+
     def replacing(self, query_set: int, outcome: Callable[[TableChange], T]) -> Callable[[bytes, bytes], T | None]:
         """What replaces one row under its primary key, which is what most transactions do: plan and commit in one step.
 
         Returns:
-            A function of the row that came and the row that left, whose sizes must have been checked. It returns what
+            A function of the row that came, whose size the table must admit, and the row that left. It returns what
             `outcome` makes of the change; or None, and nothing has happened, if it is not as simple as that.
         """
         store, indexes = self._store, self._indexes.built
@@ -452,12 +477,12 @@ class TableCache:
         return True
 
     def _checking(self, rows: RowList) -> Steps[None]:
-        fixed, least = self._codec.fixed_size, self._codec.min_size
         try:
             yield from rows.checking()
         except DecodeError as error:
             raise RemoteProtocolError(f"table {self.table.name}: {error}") from error
-        if len(rows) and (rows.shortest < least or (fixed is not None and rows.size != fixed * len(rows))):
+        if not self._fit(rows):
+            fixed, least = self._codec.fixed_size, self._codec.min_size
             wanted = f"rows of {fixed} bytes" if fixed is not None else f"rows of at least {least} bytes"
             raise RemoteProtocolError(
                 f"table {self.table.name}: expected {wanted}, got {len(rows)} rows in {rows.size} bytes, "
@@ -468,6 +493,13 @@ class TableCache:
         """Whether rows of the table can have so many bytes: from `shortest` to `longest`."""
         fixed = self._codec.fixed_size
         return shortest >= self._codec.min_size and (fixed is None or longest == fixed)
+
+    def _fit(self, rows: RowList) -> bool:
+        """Whether rows are of a size that the table's can have. The list must have been checked, or be short."""
+        fixed = self._codec.fixed_size
+        return not len(rows) or (
+            rows.shortest >= self._codec.min_size and (fixed is None or rows.size == fixed * len(rows))
+        )
 
 
 _NO_ROWS: Final = RowList(b"")

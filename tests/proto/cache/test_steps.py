@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spacetimedb_proto import NEED_DATA, ClientSession, Limits
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.cache import Cache, Deltas
+from spacetimedb_proto.cache.table import TableCache
 from spacetimedb_proto.errors import RemoteProtocolError
 from spacetimedb_proto.events import Connected, SubscribeApplied, Transaction, Working
 from spacetimedb_proto.steps import finish
@@ -25,7 +26,8 @@ V2 = "v2.bsatn.spacetimedb"
 
 @pytest.fixture(autouse=True)
 def short_steps(monkeypatch):
-    """Steps of two rows, so that small messages take many."""
+    """Steps of two rows, so that small messages take many, and no way around them."""
+    monkeypatch.setattr(TableCache, "few", 0)
     for name, module in list(sys.modules.items()):
         if name.startswith("spacetimedb_proto") and hasattr(module, "STEP"):
             monkeypatch.setattr(module, "STEP", 2)
