@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from .bsatn.values import ConnectionId, Identity
 from .cache import Cache, Changes, Deltas
+from .cache.table import not_simple
 from .calls import Call, CallKind, Calls, decode_arguments, decode_returned
 from .errors import IdentityChanged, ProcedureError, QueryError, RemoteProtocolError, SubscriptionError
 from .events import (
@@ -160,7 +161,7 @@ class Receiver:
             or template.query_set_id in self.query_sets.lean
             or self._replay is not None
         ):
-            return _not_simple
+            return not_simple
         return self.cache.table(name).replacing(self._owner(template.query_set_id), Transaction)
 
     def _on_initial_connection(self, message: messages.InitialConnection) -> Event:
@@ -376,7 +377,3 @@ def _tables_of(rows: messages.QueryRows) -> Iterable[str]:
 def _error_text(error: bytes) -> str:
     """A reducer's error: a string with its own length inside the bytes (protocol reference, trap 6)."""
     return error[4:].decode("utf-8", errors="replace")
-
-
-def _not_simple(_came: bytes, _left: bytes) -> None:
-    """For messages that need more than `Receiver.replacing` can do."""

@@ -17,6 +17,7 @@ from ..errors import DecodeError
 from ..wire.rowlist import RowList
 
 __all__ = [
+    "CHUNK",
     "Change",
     "Changes",
     "Deleted",
@@ -56,7 +57,8 @@ Change: TypeAlias = Inserted | Updated | Deleted
 Skip: TypeAlias = Callable[[DecodeError], object] | None
 Rows: TypeAlias = Sequence[bytes]
 
-_CHUNK: Final = 256  # rows decoded at once: fewer than make the garbage collector look (700 by default)
+CHUNK: Final = 256
+"""Rows decoded at once: fewer than make the garbage collector look (700 by default)."""
 
 
 class RowSource(Protocol):
@@ -262,7 +264,7 @@ def _differing(old: Rows, new: Rows) -> tuple[Rows, Rows]:
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:
-    return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
 
 
 class RowUpdated(TableChange):
@@ -339,7 +341,7 @@ class Snapshot(TableChange):
 
     def _cut(self) -> Iterator[Rows | RowList]:
         """The rows, some at a time, each of them once."""
-        parts = (part for rows in self._lists for part in rows.parts(_CHUNK))
+        parts = (part for rows in self._lists for part in rows.parts(CHUNK))
         if self._is_distinct:
             yield from parts
             return

@@ -9,15 +9,18 @@ Nothing here knows messages or changes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 from ..errors import DecodeError
-from ..steps import STEP, Steps, batches
+from ..steps import STEP, Steps, batches, slices
 from ..wire.rowlist import RowList
 from . import owners
 from .keys import Key, Keys
 from .owners import Owner
+from .planning import Plan
 
 __all__ = ["Store"]
 
@@ -74,6 +77,26 @@ class Store:
         self.rows = rows
         self.keys = None
 
+    def carry_out(self, plan: Plan) -> Steps[None]:
+        """Do to the rows, their owners and their objects what was planned."""
+        if self.memo:
+            for keys in (plan.removed, plan.keys):
+                yield from _forget(self.memo, keys)
+        for part in slices(len(plan.removed)):
+            deque(map(self.rows.pop, plan.removed[part]), 0)
+            if part.stop < len(plan.removed):
+                yield
+        for part in slices(len(plan.keys)):
+            self.rows.update(zip(plan.keys[part], plan.rows[part], strict=True))
+            if part.stop < len(plan.keys):
+                yield
+        if self.held or plan.held:
+            yield from _forget(self.held, plan.released)
+            for owned in batches(plan.held.items()):
+                self.held.update(owned)
+                if len(owned) == STEP:
+                    yield
+
     # --- snapshots ----------------------------------------------------------------------------------------------------
 
     def take_in(self, query_set: int, rows: RowList) -> Steps[None]:
@@ -125,3 +148,10 @@ class Store:
             else:
                 return number
         return len(cut)
+
+
+def _forget(notes: dict[Any, Any], keys: Sequence[Key]) -> Steps[None]:
+    for part in slices(len(keys)):
+        deque(map(notes.pop, keys[part], repeat(None)), 0)
+        if part.stop < len(keys):
+            yield

@@ -9,7 +9,6 @@ cannot. So a message that is refused leaves every table as it was.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
@@ -19,10 +18,10 @@ from typing import Any, ClassVar, Final, TypeVar, cast
 from ..bsatn.codec import Codec
 from ..errors import DecodeError, EncodeError, RemoteProtocolError
 from ..schema.model import Table
-from ..steps import STEP, Steps, batches, finish, slices
+from ..steps import Steps, finish
 from ..wire.rowlist import RowList
 from .bulk import BulkPlanner
-from .changes import RowUpdated, Snapshot, TableChange
+from .changes import CHUNK, RowUpdated, Snapshot, TableChange
 from .few import FewPlan, FewPlanner
 from .general import GeneralPlanner
 from .index import Indexes, key_reader
@@ -33,14 +32,12 @@ from .planning import Delta, LeanDelta, Plan
 from .renewal import Renewal, Rows, compare
 from .store import Store
 
-__all__ = ["TableCache"]
+__all__ = ["TableCache", "not_simple"]
 
 T = TypeVar("T")
 
 _FEW: Final = 50_000
 """Rows of a snapshot that are cut apart as soon as somebody looks at them at all: it takes some ten milliseconds."""
-
-_CHUNK: Final = 256  # rows decoded at once
 
 _DONE: Final = object()
 
@@ -94,11 +91,11 @@ class TableCache:
     def __iter__(self) -> Iterator[Any]:
         """The rows as of now: what changes later, changes nothing in this iteration."""
         if self._snapshots and self._is_distinct and sum(len(rows) for _, rows in self._snapshots) > _FEW:
-            parts = [part for _, rows in self._snapshots for part in rows.parts(_CHUNK)]
+            parts = [part for _, rows in self._snapshots for part in rows.parts(CHUNK)]
             return chain.from_iterable(map(self._made, parts))
         store = self._settled()
         rows, keys, memo = list(store.rows.values()), list(store.rows) if store.memo else (), store.memo
-        chunks = [slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK)]
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK)]
         return chain.from_iterable(self._known(rows[part], keys[part], memo) for part in chunks)
 
     def _known(self, rows: Sequence[bytes], keys: Sequence[Key], memo: Mapping[Key, Any]) -> Iterable[Any]:
@@ -370,42 +367,11 @@ class TableCache:
         return Renewal(new, (yield from self._general.change(came, gone)))
 
     def _carry_out(self, plan: Plan) -> Steps[None]:
-        store = self._store
-        if store.memo:
-            yield from self._forget_objects(plan)
-        for part in slices(len(plan.removed)):
-            deque(map(store.rows.pop, plan.removed[part]), 0)
-            if part.stop < len(plan.removed):
-                yield
-        for part in slices(len(plan.keys)):
-            store.rows.update(zip(plan.keys[part], plan.rows[part], strict=True))
-            if part.stop < len(plan.keys):
-                yield
-        if store.held or plan.held:
-            yield from self._hold(plan)
+        yield from self._store.carry_out(plan)
         if self._indexes.built or plan.indexes:
             yield from self._indexes.apply(plan.indexes)
         if plan.known:
             yield from self._lean.commit(plan.known)
-
-    def _forget_objects(self, plan: Plan) -> Steps[None]:
-        memo = self._store.memo
-        for keys in (plan.removed, plan.keys):
-            for part in slices(len(keys)):
-                deque(map(memo.pop, keys[part], repeat(None)), 0)
-                if part.stop < len(keys):
-                    yield
-
-    def _hold(self, plan: Plan) -> Steps[None]:
-        held = self._store.held
-        for part in slices(len(plan.released)):
-            deque(map(held.pop, plan.released[part], repeat(None)), 0)
-            if part.stop < len(plan.released):
-                yield
-        for owned in batches(plan.held.items()):
-            held.update(owned)
-            if len(owned) == STEP:
-                yield
 
     def plan_few(self, delta: Delta) -> FewPlan | None:
         """As `planning`, but at once, and only for few rows; None if it takes more than that, or may be an error."""
@@ -437,7 +403,7 @@ class TableCache:
         store, indexes = self._store, self._indexes.built
         keys, rows, held = store.keys, store.rows, store.held
         if keys is None or not self.is_lazy:
-            return _not_simple
+            return not_simple
         unpack, memo = keys.unpack, store.memo
 
         def replace(came: bytes, left: bytes) -> T | None:
@@ -506,5 +472,5 @@ _NO_ROWS: Final = RowList(b"")
 _NOTHING_LEAN: Final = LeanDelta()
 
 
-def _not_simple(_came: bytes, _left: bytes) -> None:
-    """For tables in which no row can be replaced in one step."""
+def not_simple(_came: bytes, _left: bytes) -> None:
+    """What `TableCache.replacing` returns where no row can be replaced in one step."""
