@@ -143,6 +143,10 @@ class Engine:
         self.host.wake()
         return subscription
 
+    def hand_over(self, query_set_id: int, subscription: Subscription) -> None:
+        """Have a query set belong to another handle."""
+        self._subscriptions[query_set_id] = subscription
+
     def unsubscribe(self, query_set_id: int) -> None:
         """Ask for a query set's end."""
         self.core.unsubscribe(query_set_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from spacetimedb_proto.cache import CachePolicy
-from spacetimedb_proto.errors import SpacetimeDBError
+from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError, SubscriptionError
 from spacetimedb_proto.events import SubscribeApplied, SubscriptionFailed, UnsubscribeApplied
 from spacetimedb_proto.query_sets import QuerySet
 from spacetimedb_proto.states import QuerySetState
@@ -39,6 +39,8 @@ class Subscription:
         self._ending: UnsubscribeApplied | SubscriptionFailed | None = None
         self._applied: Pending[Subscription] = engine.pending(f"subscribe {'; '.join(self.queries)[:200]}")
         self._ended: Pending[None] | None = None
+        self._successor: Subscription | None = None
+        self._replacing: list[Pending[Subscription]] = []
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -96,6 +98,67 @@ class Subscription:
             else:
                 self._engine.unsubscribe(self._query_set.id)
         return self._engine.host.outcome(self._ended, timeout)
+
+    def replace(self, *queries: str, timeout: float | None = None) -> Any:
+        """Get the rows of other queries instead of these, without a gap: an area of interest moves.
+
+        The new rows come first, then those leave that only the old queries matched; of rows that both match nobody
+        hears. This subscription then stands for the new queries, and its `on_applied` listeners are called. If the
+        server refuses them, all stays as it was. Replaced again before that, only the latest queries count.
+
+        Args:
+            queries: SQL.
+            timeout: Seconds until new queries without an answer fail and are taken back; None waits for ever.
+
+        Returns:
+            What can be waited for: the old rows have left the cache. Its value is this subscription.
+
+        Raises:
+            SubscriptionError: When waited for: the server refused the new queries, or did not answer in time.
+            LocalProtocolError: This subscription has ended, or is to.
+        """
+        if self._ending is not None or self._ended is not None:
+            raise LocalProtocolError(f"expected a subscription that goes on, got {self!r}")
+        engine = self._engine
+        successor = engine.subscribe(queries, cache=self.cache, timeout=timeout)
+        superseded, self._successor = self._successor, successor
+        if superseded is not None:
+            superseded.unsubscribe()
+        successor.applied_listeners = self.applied_listeners
+        pending: Pending[Subscription] = engine.pending(f"replace {'; '.join(self.queries)[:200]}")
+        self._replacing.append(pending)
+        successor.pending.add_done_callback(lambda _: self._succeed(successor))
+        return engine.host.outcome(pending, None)
+
+    def _succeed(self, successor: Subscription) -> None:
+        """The new queries have been answered: stand for them from now on, and let go of the old ones."""
+        error = successor.pending.exception()
+        if successor is not self._successor:
+            return
+        self._successor = None
+        if error is None and self._ended is None and self._ending is None:
+            retired = Subscription(self._engine, self._query_set)
+            self._query_set = successor._query_set
+            self._engine.hand_over(self._query_set.id, self)
+            self._engine.hand_over(retired._query_set.id, retired)
+            if not self._applied.done():
+                self._applied.resolve(self)
+            retired.unsubscribe()
+            assert retired._ended is not None
+            retired._ended.add_done_callback(lambda _: self._replaced(None))
+            return
+        successor.unsubscribe()
+        self._replaced(error or SubscriptionError("it was unsubscribed before it was replaced"))
+
+    def _replaced(self, error: SpacetimeDBError | None) -> None:
+        if self._successor is not None:
+            return  # replaced again meanwhile: whoever waits, waits for that
+        replacing, self._replacing = self._replacing, []
+        for pending in replacing:
+            if error is None:
+                pending.resolve(self)
+            else:
+                pending.fail(error)
 
     def applied(self) -> bool:
         """Note that it is applied; returns whether anybody waited."""
