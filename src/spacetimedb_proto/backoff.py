@@ -1,6 +1,6 @@
 """When to connect again after a link was lost.
 
-The numbers are those of the SDKs that reconnect by themselves (protocol 2.14 reference, 3). Chance is an argument, so
+The numbers are those of the SDKs that reconnect by themselves (protocol reference, 8). Chance is an argument, so
 that the same losses can always give the same attempts.
 """
 

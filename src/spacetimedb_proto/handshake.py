@@ -44,7 +44,7 @@ def query_parameters(
     """The options of a connection as the server reads them. A `connection_id` is never sent (1.2).
 
     A `session_id` says that this connection takes the place of an older one; servers before 2.11 do not read it
-    (protocol 2.14 reference, 2).
+    (protocol reference, 8).
 
     Raises:
         LocalProtocolError: There is no such compression, or it is not installed.

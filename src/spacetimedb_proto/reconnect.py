@@ -1,6 +1,6 @@
 """Whether to connect again after a link was lost, and after how many attempts not any more.
 
-The rules are those of the SDKs that reconnect by themselves (protocol 2.14 reference, 3).
+The rules are those of the SDKs that reconnect by themselves (protocol reference, 8).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .events import Disconnected, Retry
 __all__ = ["Attempts", "Verdict", "judge"]
 
 SESSION_BUSY: Final = 4000
-"""Close code for a newcomer whose session's older connection has not ended yet (protocol 2.14 reference, 2)."""
+"""Close code for a newcomer whose session's older connection has not ended yet (protocol reference, 8)."""
 
 UNKNOWN_BATCH: Final = "unknown tag 0x5"
-"""How servers before 2.11 complain of a `SubscribeBatch`, with close code 1011 (protocol 2.14 reference, 1)."""
+"""How servers before 2.11 complain of a `SubscribeBatch`, with close code 1011 (protocol reference, 8)."""
 
 INTERNAL_ERROR: Final = 1011
 

@@ -1,8 +1,8 @@
 """The way back after a lost link: what the new one says is collected until every query set has been answered.
 
 Readers keep the old rows meanwhile. Then all that was collected is applied as if it had been one message, and listeners
-hear of what is different. So it makes no difference whether the server answers for all sets at once (protocol 2.14
-reference, 1) or, being older, one by one with other clients' transactions in between.
+hear of what is different. So it makes no difference whether the server answers for all sets at once (protocol
+reference, 8) or, being older, one by one with other clients' transactions in between.
 """
 
 from __future__ import annotations

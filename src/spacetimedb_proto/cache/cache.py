@@ -155,7 +155,7 @@ class Cache(Mapping[str, TableCache]):
         """As `applying`, for a message that says all there is: whatever else any table holds goes.
 
         So it is after a link was lost: what the next one delivers takes the place of what the last one did, and the
-        changes are what is different (protocol 2.14 reference, 3).
+        changes are what is different (protocol reference, 8).
         """
         deltas.mention(self._tables)
         return (yield from self._carrying_out(deltas, TableCache.renewing))
