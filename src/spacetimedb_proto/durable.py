@@ -458,20 +458,20 @@ class DurableConnection:
             return
         self._ending = attrs.evolve(ending, retry=retry)
         self._wait, self._need = retry.delay, Need.TIME
-        self._move(SessionInput.LOST)
         self._told.append(self._ending)
+        self._move(SessionInput.LOST)
 
     def _over(self, ending: Disconnected) -> None:
         """The session is over: tell what comes of the rest, and why."""
         self._ending = ending
         self._link = self._next_link = None
         self._due, self._wait, self._need = math.inf, None, Need.NOTHING
-        self._move(SessionInput.ENDED)
         if self._session is not None:
             self._session.end()
             while (event := self._session.next_event()) is not NEED_DATA:
                 self._told.append(event)
         self._told.append(ending)
+        self._move(SessionInput.ENDED)
 
     def _move(self, event: SessionInput) -> None:
         before, self._state = self._state, step(SESSION, self._state, event, "the session")

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import os
+import sys
+import threading
+from collections import Counter
+
 import anyio
 import pytest
 
 from spacetimedb_sdk import (
+    AuthenticationError,
     Backoff,
     ConnectionLost,
+    Deleted,
     Inserted,
     NotSent,
     OutcomeUnknown,
+    SchemaMismatch,
     SessionState,
     SubscribeApplied,
+    TokenFile,
 )
+from spacetimedb_sdk.testing import Module, u32
 
 pytestmark = pytest.mark.anyio
 
@@ -117,16 +129,98 @@ async def test_unsubscribing_without_a_link_is_over_at_once(server, conn):
     assert len(conn.db.pair) == 0
 
 
-async def test_a_hundred_losses_in_a_row(server, conn):
+def footprint():
+    """What could leak: this SDK's objects by type, tasks, threads, open files."""
+    gc.collect()
+    kinds = Counter(
+        type(each).__qualname__ for each in gc.get_objects() if type(each).__module__.startswith("spacetimedb")
+    )
+    loop_tasks = 0 if "trio" in sys.modules and not asyncio._get_running_loop() else len(asyncio.all_tasks())
+    files = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    return kinds, loop_tasks, threading.active_count(), files
+
+
+async def test_a_hundred_losses_in_a_row_leave_nothing_behind(server, conn):
     sub = await conn.subscribe("SELECT * FROM pair")
-    for n in range(20):
+    seen = []
+    conn.db.pair.on_insert(lambda ctx, row: seen.append(row.id))
+
+    async def lose(n):
         server.drop_clients()
         await state(conn, SessionState.WAITING)
         await state(conn, SessionState.CONNECTED)
         await conn.reducers.add_pair(n, str(n), 0, n)
-    assert len(conn.db.pair) == 20
+
+    for n in range(50):
+        await lose(n)
+    await conn.reducers.clear()
+    before = footprint()
+    for n in range(50, 100):
+        await lose(n)
+    await conn.reducers.clear()
+    after = footprint()
+    grown = {kind: count - before[0][kind] for kind, count in after[0].items() if count > before[0][kind] + 5}
+    assert (grown, after[1:]) == ({}, before[1:])
+    assert seen == list(range(100)), "listeners survive, and hear of each row once"
     assert sub.state == "live"
-    assert conn.statistics().links == 21
+    assert conn.statistics().links == 101
+
+
+async def test_a_token_source_is_asked_for_each_connection(server, client):
+    first = await client(reconnect=SOON)
+    asked = []
+
+    async def source():
+        asked.append(first.token)
+        return first.token
+
+    conn = await client(token=source, reconnect=SOON)
+    server.drop_clients()
+    await state(conn, SessionState.WAITING)
+    await state(conn, SessionState.CONNECTED)
+    assert asked == [first.token] * 2
+    assert conn.identity == first.identity
+
+
+async def test_the_token_of_a_new_identity_is_stored(client, tmp_path):
+    conn = await client(token=TokenFile(tmp_path / "token"))
+    again = await client(token=TokenFile(tmp_path / "token"))
+    assert again.identity == conn.identity
+
+
+async def test_a_token_that_is_refused_ends_the_session(server, conn):
+    ends = []
+    conn.on_disconnect(lambda ctx: ends.append(ctx.event))
+    server.restart(keep_tokens=False)
+    await state(conn, SessionState.CLOSED)
+    assert isinstance(ends[-1].error, AuthenticationError)
+    assert ends[-1].retry is None
+    assert conn.token not in str(ends[-1].error)
+
+
+async def test_other_data_is_told_as_differences(server, conn):
+    await conn.subscribe("SELECT * FROM pair")
+    for n in range(3):
+        await conn.reducers.add_pair(n, str(n), 0, n)
+    stream = conn.db.pair.changes()
+    server.restart(keep_rows=False)
+    await state(conn, SessionState.CONNECTED)
+    assert [type(await anext(stream)) for _ in range(3)] == [Deleted] * 3
+    assert len(conn.db.pair) == 0
+
+
+async def test_a_module_that_no_longer_fits_ends_the_session(server, conn):
+    await conn.subscribe("SELECT * FROM pair")
+    other = Module("behaviour")
+
+    @other.table(public=True)
+    class pair:  # noqa: N801 - the table's name
+        id: u32
+
+    server.republish(other, keep_rows=False)
+    await state(conn, SessionState.CLOSED)
+    assert isinstance(conn.last_ending.error, SchemaMismatch)
+    assert "pair" in str(conn.last_ending.error)
 
 
 async def test_closing_while_there_is_no_link(server, client):
