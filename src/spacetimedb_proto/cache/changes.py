@@ -121,11 +121,6 @@ class TableChange:
         """Bytes of rows replaced under one primary key, as (old, new)."""
         return []
 
-    @property
-    def size(self) -> int:
-        """Rows that the message named, at most: some of them may turn out not to have changed."""
-        return 0
-
     def __bool__(self) -> bool:
         return False
 
@@ -223,11 +218,6 @@ class RowsChanged(TableChange):
         """Bytes of rows replaced under one primary key, as (old, new)."""
         return list(zip(*_differing(self._old, self._new), strict=True))
 
-    @property
-    def size(self) -> int:
-        """Rows that the message named, at most: some of them may turn out not to have changed."""
-        return len(self._inserts) + len(self._deletes) + len(self._new)
-
     def __bool__(self) -> bool:
         return bool(self._inserts or self._deletes) or any(map(ne, self._old, self._new))
 
@@ -286,11 +276,6 @@ class RowUpdated(TableChange):
         """The old and the new row's bytes."""
         return [(self.before, self.after)]
 
-    @property
-    def size(self) -> int:
-        """Rows that the message named: one."""
-        return 1
-
     def __bool__(self) -> bool:
         return True
 
@@ -326,11 +311,6 @@ class Snapshot(TableChange):
     def inserts(self) -> list[bytes]:
         """Bytes of the rows that appeared; a bag of overlapping queries names each of them once."""
         return list(chain.from_iterable(self._cut()))
-
-    @property
-    def size(self) -> int:
-        """Rows that the message named."""
-        return sum(map(len, self._lists))
 
     def __bool__(self) -> bool:
         return any(map(len, self._lists))

@@ -64,7 +64,7 @@ __all__ = ["Engine"]
 log = logging.getLogger("spacetimedb_sdk")
 
 SLICE: Final = 256
-"""Rows that callbacks are called with in one step."""
+"""Rows that streams record in one step; callbacks get as many."""
 
 
 def _nobody_waits() -> bool:
@@ -267,7 +267,7 @@ class Engine:
         )
 
     def _transaction(self, event: Transaction) -> bool | Steps[bool]:
-        """Tell of a transaction at once if it is a small one of one table, as most are; else in steps."""
+        """Tell of a transaction of one table, as most are, without what more than that takes; of one row at once."""
         did = event.did
         if not isinstance(did, TableChange) or self._records.references:
             return self._telling(event, event.changes)
@@ -276,12 +276,9 @@ class Engine:
             return False
         if listeners.streams.references:
             return self._telling(event, event.changes)
-        if type(did) is RowUpdated:
-            self._tell_of_one_row(event, did, listeners)
-        elif did.size > SLICE:
-            return self._telling(event, event.changes)
-        else:
-            self._tell_at_once(Context(event, self), did, listeners)
+        if type(did) is not RowUpdated:
+            return self._telling_table(Context(event, self), did, listeners.now())
+        self._tell_of_one_row(event, did, listeners)
         return False
 
     def _reducer(self, event: ReducerEvent) -> Steps[bool]:
@@ -352,18 +349,6 @@ class Engine:
         if changes:
             self._call(changes, context, (change,))
 
-    def _tell_at_once(self, context: Context, change: TableChange, listeners: TableListeners) -> None:
-        insert, delete = listeners.insert.callbacks, listeners.delete.callbacks
-        update, changes = listeners.update.callbacks, listeners.changes.callbacks
-        if insert:
-            self._call(insert, context, change.inserted(listeners.skip))
-        if delete:
-            self._call(delete, context, change.deleted(listeners.skip))
-        if update:
-            self._call_with_pairs(update, context, change.updated(listeners.skip))
-        if changes and change:
-            self._call(changes, context, (change,))
-
     def _telling(
         self,
         event: CallbackEvent,
@@ -393,7 +378,7 @@ class Engine:
             self._warn_unknown(name)
         return finish()
 
-    def _telling_table(self, context: Context, change: TableChange, listeners: ListenersNow) -> Steps[None]:
+    def _telling_table(self, context: Context, change: TableChange, listeners: ListenersNow) -> Steps[bool]:
         if listeners.insert:
             for rows in change.inserted_parts(listeners.skip):
                 self._call(listeners.insert, context, rows)
@@ -408,6 +393,7 @@ class Engine:
                 yield
         if listeners.changes and change:
             self._call(listeners.changes, context, (change,))
+        return False
 
     def _call(
         self, callbacks: Sequence[Callable[[Context, Any], object]], context: Context, rows: Iterable[Any]
