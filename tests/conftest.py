@@ -1,8 +1,13 @@
 """What all tests share."""
 
+import hypothesis
 import pytest
 
 from spacetimedb_proto.cache import TableCache
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile("patient")
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_addoption(parser):

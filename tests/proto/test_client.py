@@ -508,7 +508,7 @@ def feed(session, payload):
 
 @pytest.mark.parametrize("protocol", ALL_PROTOCOLS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_payload_gives_events_or_one_error(protocol, data):
     session = ClientSession(schema("sdk-test"), protocol=protocol, limits=SMALL)
     kind = st.text() if protocol.startswith("v1.json") else st.binary()
@@ -519,7 +519,7 @@ def test_any_payload_gives_events_or_one_error(protocol, data):
 
 @pytest.mark.parametrize("protocol", ALL_PROTOCOLS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_traffic_gives_events_or_one_error(protocol, data):
     session = ClientSession(schema("sdk-test"), protocol=protocol, limits=SMALL)
     feed(session, PAYLOADS[protocol][0])

@@ -150,7 +150,7 @@ def scenarios(draw):
     return data, cuts, limit, draw(st.sampled_from([None] * 6 + [0, 1, 3]))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(scenarios())
 def test_any_bytes_cut_anywhere_mean_the_same(scenario):
     found = same(*scenario)

@@ -16,9 +16,7 @@ from spacetimedb_proto.bsatn.codec import Types
 from spacetimedb_proto.errors import DecodeError, EncodeError
 from tests.strategies import Drawn, rows, types, types_and_values, typespaces
 
-quiet = settings(
-    deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+quiet = settings(report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 @quiet

@@ -151,7 +151,7 @@ def check_changes(change, before, after, key=None):
 
 @pytest.mark.parametrize(("name", "rows", "key"), [("keyed", ROWS, lambda row: row[:4]), ("plain", TEXTS, None)])
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_histories(name, rows, key, data):
     cache, model = Cache(SCHEMA), Model()
     for _ in range(data.draw(st.integers(1, 12))):
@@ -211,7 +211,6 @@ def check_table(table, model, look):
 
 
 @given(st.lists(ROWS, max_size=5), st.lists(ROWS, min_size=1, max_size=5), st.integers(1, 2))
-@settings(deadline=None)
 def test_what_is_refused_changes_nothing(held, wrong, query_set):
     cache = Cache(SCHEMA)
     snapshot(cache, 1, "keyed", held)

@@ -123,7 +123,7 @@ def transact_part(name, inserts, deletes):
 
 
 @given(data=st.data(), name=st.sampled_from(list(TABLES)), overlap=st.booleans(), few=st.sampled_from([0, 3, 64]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_both_tell_and_hold_the_same(data, name, overlap, few):
     cache, twin, server = lazy(few), eager(), Server(name, overlap)
     for _ in range(data.draw(st.integers(1, 10))):
@@ -137,7 +137,6 @@ def test_both_tell_and_hold_the_same(data, name, overlap, few):
 
 
 @given(data=st.data(), query_set=st.integers(1, 2))
-@settings(deadline=None)
 def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
     cache, twin = lazy(), eager()
     for each in (cache, twin):

@@ -193,7 +193,7 @@ POLICIES = st.fixed_dictionaries(dict.fromkeys(range(1, 5), st.sampled_from(CACH
 
 
 @given(data=st.data(), name=st.sampled_from(["keyed", "plain"]), policies=POLICIES)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_histories(step, data, name, policies):
     caches, world = (Cache(SCHEMA), eager()), World(name, policies)
     for _ in range(data.draw(st.integers(1, 10))):

@@ -50,7 +50,7 @@ def messages(draw, cache, name):
 
 
 @given(data=st.data(), name=st.sampled_from(["keyed", "plain"]), is_lazy=st.booleans())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_readers_in_between_find_the_old_state_or_the_new(data, name, is_lazy):
     cache, twin = Cache(SCHEMA), Cache(SCHEMA)
     cache.table(name).is_lazy = is_lazy

@@ -560,7 +560,7 @@ actions = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(actions)
 def test_caches_hold_what_the_queries_say(script):
     logging.getLogger("spacetimedb_sdk.testing").disabled = True  # panics by constraint are part of the script

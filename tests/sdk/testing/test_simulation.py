@@ -58,7 +58,7 @@ def the_end(link):
 
 
 @pytest.mark.parametrize("told", ["both", "client", "server"])
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.none() | st.integers(0, 900), st.none() | st.integers(0, 2500))
 def test_a_visit_that_is_cut_anywhere_leaves_nothing_behind(told, seed, up, down):
     world = World(seed)

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
@@ -220,7 +220,6 @@ def test_literals_of_the_sdk_are_read_back(name):
     assert holds(sql("{} = {}", Identifier(name), value))
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_quoted_and_read_back(text):
     query = compile_query(sql("SELECT * FROM no_key WHERE text = {}", text), behaviour.schema, ME)
@@ -252,7 +251,6 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from(WORDS)).map(" ".join) | st.lists(st.sampled_from(WORDS)).map("".join))
 @example("SELECT * FROM value WHERE " + "(" * 10_000)
 @example("SELECT * FROM value WHERE small" + " = small" * 10_000)
@@ -282,7 +280,6 @@ conditions = st.deferred(
 )
 
 
-@settings(deadline=None)
 @given(conditions)
 def test_logic_is_pythons(condition):
     python = condition

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spacetimedb_proto.bsatn.values import Identity, Timestamp
@@ -303,7 +303,6 @@ def in_model(model, step, row):
     return True
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(steps, st.booleans()), max_size=6))
 def test_transactions_do_what_sets_do(transactions):
     store, committed = Store(), set()
