@@ -94,7 +94,7 @@ class TableCache:
             parts = [part for _, rows in self._snapshots for part in rows.parts(CHUNK)]
             return chain.from_iterable(map(self._made, parts))
         store = self._settled()
-        rows, keys, memo = list(store.rows.values()), list(store.rows) if store.memo else (), store.memo
+        rows, keys, memo = list(store.rows.values()), list(store.rows) if store.memo else (), store.memo.copy()
         chunks = [slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK)]
         return chain.from_iterable(self._known(rows[part], keys[part], memo) for part in chunks)
 
@@ -178,7 +178,7 @@ class TableCache:
         return next(self.select({column: value}), None)
 
     def select(self, values: Mapping[int, Any]) -> Iterator[Any]:
-        """Rows whose columns (by position) equal `values`, through an index where one covers some of the columns.
+        """The rows whose columns (by position) equal `values` as of now, through an index where one covers some.
 
         Values compare as the column would hold them: `0.1` finds an f32 column's nearest value, a name its enum member.
 
@@ -194,7 +194,8 @@ class TableCache:
             values = self._as_held(values)
             rows = index.get(tuple(values[column] for column in columns))
         rest = {column: value for column, value in values.items() if column not in columns}
-        return self._scan(map(self.row, rows), self._as_held(rest)) if rest else map(self.row, rows)
+        found = list(map(self.row, rows))
+        return self._scan(found, self._as_held(rest)) if rest else iter(found)
 
     def _scan(self, rows: Iterable[Any], values: Mapping[int, Any]) -> Iterator[Any]:
         fields = self._codec.field_names

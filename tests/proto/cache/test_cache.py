@@ -314,6 +314,19 @@ def test_iteration_is_a_snapshot():
     assert [first.id, *(row.id for row in rows)] == [1, 2]
 
 
+def test_neither_an_iteration_nor_a_selection_notices_what_is_looked_up_meanwhile():
+    cache = Cache(SCHEMA)
+    rows = [keyed(n, value=1) for n in range(300)]
+    snapshot(cache, 1, "keyed", rows)
+    table = cache.table("keyed")
+    first = table.finder(0)(299)
+    kept, selected = iter(table), table.select({0: 299})
+    transact(cache, 1, "keyed", [keyed(299, value=2)], [rows[299]])
+    assert table.finder(0)(299).value == 2
+    assert [row.value for row in kept] == [1] * 300
+    assert list(selected) == [first]
+
+
 def floats(key, n):
     return struct.pack("<fB", key, n)
 
