@@ -326,3 +326,50 @@ def test_a_wait_for_what_has_come_changes_nothing_when_it_is_cancelled(bench):
     with pytest.raises(KeyboardInterrupt):
         waiting.throw(KeyboardInterrupt())
     assert bench.asked() == []
+
+
+def test_a_callback_that_ends_the_program_leaves_nobody_waiting(bench):
+    sub = bench.engine.subscribe(["SELECT * FROM one_string"])
+    (request,) = bench.asked()
+
+    def leave(ctx, row):
+        raise SystemExit
+
+    bench.engine.db.one_string.on_insert(leave)
+    part = m.SingleTableRows("one_string", RowList.of([text("a")]))
+    with pytest.raises(SystemExit):
+        bench.say(m.SubscribeApplied(request.request_id, request.query_set_id, m.QueryRows([part])))
+    assert sub.pending.result() is sub
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_listener_added_while_it_is_told_that_it_is_applied_is_called_once(bench, is_told):
+    """Between the moment in which it is live and the one in which listeners are told, another thread may come."""
+    sub = bench.engine.subscribe(["SELECT * FROM one_string"])
+    (request,) = bench.asked()
+    bench.server.send(m.SubscribeApplied(request.request_id, request.query_set_id, m.QueryRows([])))
+    for payload in bench.server.payloads_to_send():
+        bench.session.receive(payload)
+    event = bench.session.next_event()
+    told = []
+    if is_told:
+        steps = bench.engine.handle(event)
+        sub.on_applied(told.append)
+    else:
+        sub.on_applied(told.append)
+        steps = bench.engine.handle(event)
+    finish(steps)
+    assert len(told) == 1
+
+
+def test_unsubscribing_while_the_end_is_told(bench):
+    sub, query_set = bench.subscribe()
+    bench.server.send(m.SubscriptionError(None, query_set, "it died"))
+    for payload in bench.server.payloads_to_send():
+        bench.session.receive(payload)
+    event = bench.session.next_event()
+    ended = sub.unsubscribe()
+    assert not ended.done()
+    finish(bench.engine.handle(event))
+    assert ended.result() is None
+    assert bench.asked() == []

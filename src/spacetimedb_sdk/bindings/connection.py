@@ -196,13 +196,16 @@ class BaseConnection:
             return self._engine.handle(event)
         if isinstance(event, Connected):
             self._note_token(event)
-            self._engine = Engine(self._core, self._host, self._hooks)
+            self._engine = self._new_engine()
             return self._opened.resolve(self)
         if isinstance(event, StateChanged):
             return self._hooks.tell_state(event)
         if isinstance(event, Disconnected):
             return self._opened.fail(event.error or ConnectError("the connection was closed before it opened"))
         return False
+
+    def _new_engine(self) -> Engine:
+        return Engine(self._core, self._host, self._hooks)
 
     def _note_token(self, event: Connected) -> None:
         try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from spacetimedb_proto.cache import CachePolicy, Change, Changes, RowUpdated, TableChange
 from spacetimedb_proto.client import ClientSession
@@ -62,6 +62,8 @@ from .unread import DEFAULT_BUFFER, Overflow, unread_items
 __all__ = ["Engine"]
 
 log = logging.getLogger("spacetimedb_sdk")
+
+T = TypeVar("T")
 
 SLICE: Final = 256
 """Rows that streams record in one step; callbacks get as many."""
@@ -173,6 +175,10 @@ class Engine:
         """When so many seconds are over."""
         return math.inf if timeout is None else self.host.now() + timeout
 
+    def atomically(self, act: Callable[[], T]) -> T:
+        """Do something that must be one with whatever else is done so. Hosts with threads see to that."""
+        return act()
+
     def check_open(self, what: str) -> None:
         """Refuse what makes no sense any more.
 
@@ -191,7 +197,8 @@ class Engine:
         """The listeners and streams of one table."""
         listeners = self._tables.get(table)
         if listeners is None:
-            listeners = self._tables[table] = TableListeners(lambda error: self.report(error, f"a row of {table}"))
+            fresh = TableListeners(lambda error: self.report(error, f"a row of {table}"))
+            listeners = self._tables.setdefault(table, fresh)  # another thread may have been quicker
         return listeners
 
     def on_outcome(self, reducer: str, callback: Callable[[Context], object]) -> Listener[Callable[[Context], object]]:
@@ -200,16 +207,16 @@ class Engine:
 
     def record(self, buffer: int = DEFAULT_BUFFER, overflow: Overflow = "error") -> Stream[TransactionRecord]:
         """Record transactions from now on."""
-        self.check_open("transactions()")
         unread = unread_items("transactions()", buffer, overflow, lambda: NetTransactions(self.schema))
         stream = self.host.stream("transactions()", self._records.discard, unread)
         self._records.add(stream)
+        self.check_open("transactions()")  # last, so that a stream that nobody will end is not handed out
         return stream
 
     def longest_stream(self) -> int:
         """Items that the slowest consumer of a stream has not read."""
         streams: list[Stream[Any]] = [*self._records.now(), *self.hooks.state_streams.now()]
-        for table in self._tables.values():
+        for table in list(self._tables.values()):
             streams.extend(table.streams.now())
         return max(map(len, streams), default=0)
 
@@ -245,20 +252,20 @@ class Engine:
         subscription = self._subscriptions.get(event.query_set_id)
         if subscription is None:
             return self._telling(event, event.changes)
-        before = subscription.applied_listeners.callbacks
+        before = self.atomically(subscription.telling_applied)
         return self._telling(event, event.changes, before=before, finish=subscription.applied)
 
     def _unsubscribed(self, event: UnsubscribeApplied) -> Steps[bool]:
         subscription = self._subscriptions.pop(event.query_set_id, None)
         if subscription is None:
             return self._telling(event, event.changes)
-        before = subscription.ended_listeners.callbacks
+        before = self.atomically(lambda: subscription.telling_ended(event))
         return self._telling(event, event.changes, before=before, finish=lambda: subscription.ended(event))
 
     def _failed(self, event: SubscriptionFailed) -> Steps[bool]:
         failed = list(self._subscriptions) if event.query_set_id is None else [event.query_set_id]
         subscriptions = [self._subscriptions.pop(i) for i in failed if i in self._subscriptions]
-        before = [callback for s in subscriptions for callback in s.ended_listeners.callbacks]
+        before = self.atomically(lambda: [each for s in subscriptions for each in s.telling_ended(event)])
         return self._telling(
             event,
             event.changes,
@@ -325,10 +332,10 @@ class Engine:
 
     def _end(self, event: Disconnected) -> bool:
         lost = event.error or ConnectionLost("the connection was closed", code=event.code, reason=event.reason)
-        for subscription in self._subscriptions.values():
+        for subscription in list(self._subscriptions.values()):
             subscription.lost(lost)
         streams: list[Stream[Any]] = [*self._records.now()]
-        for table in self._tables.values():
+        for table in list(self._tables.values()):
             streams.extend(table.streams.now())
         for stream in streams:
             stream.end(event.error)
@@ -362,12 +369,16 @@ class Engine:
         # Everything that listens is noted before anything runs: what callbacks add counts from the next event on.
         tables = [(changes[name], self._tables[name].now()) for name in sorted(changes) if name in self._tables]
         records = self._records.now()
-        for callback in before:
-            self.run(callback, context)
-        for change, listeners in tables:
-            yield from self._telling_table(context, change, listeners)
-        for callback in after:
-            self.run(callback, context)
+        try:
+            for callback in before:
+                self.run(callback, context)
+            for change, listeners in tables:
+                yield from self._telling_table(context, change, listeners)
+            for callback in after:
+                self.run(callback, context)
+        except BaseException:  # a callback ends the program: that must not leave anybody waiting
+            finish()
+            raise
         for change, listeners in tables:
             if listeners.streams:
                 yield from _recording(change, listeners.streams)

@@ -49,7 +49,7 @@ class _Callable:
         deadline, retry = engine.deadline(self._timeout), self._retry
         what = f"{type(self).__name__.lower()} {self.name}"
         pending = engine.call(what, lambda: request(self.name, args, deadline=deadline, retry=retry))
-        return engine.host.outcome(pending, None)
+        return engine.host.outcome(pending, self._timeout)
 
     def __repr__(self) -> str:
         params = ", ".join(param.name for param in self._function.params)

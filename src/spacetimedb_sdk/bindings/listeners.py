@@ -7,12 +7,16 @@ was when the event began.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, TypeVar
 
 __all__ = ["Listener", "Listeners", "name_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_CHANGING: Final = threading.RLock()
+"""Held for the moment in which listeners are added or removed, which any thread may do."""
 
 
 def name_of(callback: Callable[..., Any]) -> str:
@@ -72,15 +76,17 @@ class Listeners(Generic[F]):
                 "read a stream such as changes() instead, or start a task from a plain function"
             )
         listener = Listener(callback, self)
-        self._set((*self._listeners, listener))
+        with _CHANGING:
+            self._set((*self._listeners, listener))
         return listener
 
     def discard(self, listener: Listener[F]) -> None:
         """Forget a listener, if it is here."""
-        self._set(tuple(other for other in self._listeners if other is not listener))
+        with _CHANGING:
+            self._set(other for other in self._listeners if other is not listener)
 
-    def _set(self, listeners: tuple[Listener[F], ...]) -> None:
-        self._listeners = listeners
+    def _set(self, listeners: Iterable[Listener[F]]) -> None:
+        self._listeners = listeners = tuple(listeners)
         self.callbacks = tuple(listener.callback for listener in listeners)
 
     def __bool__(self) -> bool:

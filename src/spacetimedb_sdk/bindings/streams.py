@@ -126,4 +126,5 @@ class Streams(Generic[T]):
         """The streams as of now."""
         if not self.references:
             return ()
-        return tuple(stream for reference in self.references if (stream := reference()) is not None)
+        references = tuple(self.references)  # others leave whenever the garbage collector finds them
+        return tuple(stream for reference in references if (stream := reference()) is not None)

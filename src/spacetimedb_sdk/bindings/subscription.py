@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from spacetimedb_proto.cache import CachePolicy
+from spacetimedb_proto.client import ClientSession
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError, SubscriptionError
 from spacetimedb_proto.events import SubscribeApplied, SubscriptionFailed, UnsubscribeApplied
 from spacetimedb_proto.query_sets import QuerySet
@@ -36,6 +37,7 @@ class Subscription:
         self.ended_listeners: Listeners[ContextCallback] = Listeners()
         self._engine = engine
         self._query_set = query_set
+        self._told_of: ClientSession | None = None
         self._ending: UnsubscribeApplied | SubscriptionFailed | None = None
         self._applied: Pending[Subscription] = engine.pending(f"subscribe {'; '.join(self.queries)[:200]}")
         self._ended: Pending[None] | None = None
@@ -64,8 +66,13 @@ class Subscription:
 
     def on_applied(self, callback: ContextCallback) -> Listener[ContextCallback]:
         """Call `callback(ctx)` when the first rows are in the cache: at once, if they are already."""
-        listener = self.applied_listeners.add(callback)
-        if self.state in (QuerySetState.LIVE, QuerySetState.LEAVING):
+
+        def add() -> tuple[Listener[ContextCallback], bool]:
+            is_live = self.state in (QuerySetState.LIVE, QuerySetState.LEAVING)
+            return self.applied_listeners.add(callback), is_live and self._told_of is self._engine.session
+
+        listener, is_late = self._engine.atomically(add)
+        if is_late:
             event = SubscribeApplied(self._query_set.id, self._engine.no_changes)
             self._engine.run(listener, Context(event, self._engine))
         return listener
@@ -75,9 +82,9 @@ class Subscription:
 
         `ctx.event` is a `SubscriptionFailed` when the server refused or ended it.
         """
-        listener = self.ended_listeners.add(callback)
-        if self._ending is not None:
-            self._engine.run(listener, Context(self._ending, self._engine))
+        listener, ending = self._engine.atomically(lambda: (self.ended_listeners.add(callback), self._ending))
+        if ending is not None:
+            self._engine.run(listener, Context(ending, self._engine))
         return listener
 
     def unsubscribe(self, *, timeout: float | None = None) -> Any:
@@ -91,13 +98,30 @@ class Subscription:
         Returns:
             What can be waited for: the rows have left the cache.
         """
+        return self._engine.host.outcome(self.leave(), timeout)
+
+    def leave(self) -> Pending[None]:
+        """Ask for its end as `unsubscribe` does, without waiting on any host."""
+        return self._engine.atomically(self._leave)
+
+    def _leave(self) -> Pending[None]:
         if self._ended is None:
             self._ended = self._engine.pending("unsubscribe")
             if self._ending is not None or self._engine.ended is not None:
                 self._ended.resolve(None)
-            else:
+            elif self.state is not QuerySetState.ENDED:  # else that is about to be told
                 self._engine.unsubscribe(self._query_set.id)
-        return self._engine.host.outcome(self._ended, timeout)
+        return self._ended
+
+    def telling_applied(self) -> tuple[ContextCallback, ...]:
+        """Note that it is being told that it is applied; returns who listens."""
+        self._told_of = self._engine.session
+        return self.applied_listeners.callbacks
+
+    def telling_ended(self, event: UnsubscribeApplied | SubscriptionFailed) -> tuple[ContextCallback, ...]:
+        """Note that it is being told that it is over; returns who listens."""
+        self._ending = attrs.evolve(event, changes=self._engine.no_changes)  # late listeners missed the rows anyway
+        return self.ended_listeners.callbacks
 
     def replace(self, *queries: str, timeout: float | None = None) -> Any:
         """Get the rows of other queries instead of these, without a gap: an area of interest moves.
@@ -117,18 +141,22 @@ class Subscription:
             SubscriptionError: When waited for: the server refused the new queries, or did not answer in time.
             LocalProtocolError: This subscription has ended, or is to.
         """
+        pending = self._engine.atomically(lambda: self._replace(queries, timeout))
+        return self._engine.host.outcome(pending, timeout)
+
+    def _replace(self, queries: tuple[str, ...], timeout: float | None) -> Pending[Subscription]:
         if self._ending is not None or self._ended is not None:
             raise LocalProtocolError(f"expected a subscription that goes on, got {self!r}")
         engine = self._engine
         successor = engine.subscribe(queries, cache=self.cache, timeout=timeout)
         superseded, self._successor = self._successor, successor
         if superseded is not None:
-            superseded.unsubscribe()
+            superseded.leave()
         successor.applied_listeners = self.applied_listeners
         pending: Pending[Subscription] = engine.pending(f"replace {'; '.join(self.queries)[:200]}")
         self._replacing.append(pending)
-        successor.pending.add_done_callback(lambda _: self._succeed(successor))
-        return engine.host.outcome(pending, None)
+        successor.pending.add_done_callback(lambda _: engine.atomically(lambda: self._succeed(successor)))
+        return pending
 
     def _succeed(self, successor: Subscription) -> None:
         """The new queries have been answered: stand for them from now on, and let go of the old ones."""
@@ -138,16 +166,14 @@ class Subscription:
         self._successor = None
         if error is None and self._ended is None and self._ending is None:
             retired = Subscription(self._engine, self._query_set)
-            self._query_set = successor._query_set
+            self._query_set, self._told_of = successor._query_set, successor._told_of
             self._engine.hand_over(self._query_set.id, self)
             self._engine.hand_over(retired._query_set.id, retired)
             if not self._applied.done():
                 self._applied.resolve(self)
-            retired.unsubscribe()
-            assert retired._ended is not None
-            retired._ended.add_done_callback(lambda _: self._replaced(None))
+            retired.leave().add_done_callback(lambda _: self._replaced(None))
             return
-        successor.unsubscribe()
+        successor.leave()
         self._replaced(error or SubscriptionError("it was unsubscribed before it was replaced"))
 
     def _replaced(self, error: SpacetimeDBError | None) -> None:
@@ -166,7 +192,6 @@ class Subscription:
 
     def ended(self, event: UnsubscribeApplied | SubscriptionFailed) -> bool:
         """Note that it is over; returns whether anybody waited."""
-        self._ending = attrs.evolve(event, changes=self._engine.no_changes)  # late listeners missed the rows anyway
         error = event.error if isinstance(event, SubscriptionFailed) else None
         waited = self._ended.resolve(None) if self._ended is not None else False
         if not self._applied.done():

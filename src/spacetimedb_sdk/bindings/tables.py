@@ -237,12 +237,12 @@ class TableHandle:
             LocalProtocolError: There is no such buffer or overflow, or the table is an event table and cannot coalesce.
         """
         what = f"{self.name}.changes()"
-        self._engine.check_open(what)
         streams = self._engine.listeners_of(self.name).streams
         stream = self._engine.host.stream(
             what, streams.discard, unread_items(what, buffer, overflow, self._net_changes)
         )
         streams.add(stream)
+        self._engine.check_open(what)  # last, so that a stream that nobody will end is not handed out
         return stream
 
     def _net_changes(self) -> NetChanges:
