@@ -26,7 +26,8 @@
     │   └── RemoteProtocolError    the peer broke the protocol or a limit; the session is dead
     ├── SchemaMismatch             bindings and server disagree about the module
     ├── IdentityChanged            a reconnect came back as somebody else
-    └── StreamOverflow             a stream's consumer was too slow for its buffer
+    ├── StreamOverflow             a stream's consumer was too slow for its buffer
+    └── WaitTimeout (TimeoutError) a blocking wait ran out; what was waited for may still happen
 
 Errors raised by sans-IO code never hold a token, and never the values of other users' rows.
 """
@@ -61,6 +62,7 @@ __all__ = [
     "StreamOverflow",
     "SubscriptionError",
     "UnsupportedProtocol",
+    "WaitTimeout",
 ]
 
 
@@ -219,3 +221,7 @@ class IdentityChanged(SpacetimeDBError):
 
 class StreamOverflow(SpacetimeDBError):
     """A stream's consumer fell behind by more than its buffer holds."""
+
+
+class WaitTimeout(SpacetimeDBError, TimeoutError):
+    """A blocking wait ran out of time. What was waited for goes on, and may still happen."""

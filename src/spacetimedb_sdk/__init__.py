@@ -9,7 +9,8 @@
         for message in conn.db.message:
             print(message.sender, message.text)
 
-`connect` serves asyncio and trio. An in-process server for tests is in `spacetimedb_sdk.testing`.
+`connect` serves asyncio and trio, `spacetimedb_sdk.blocking.connect` programs that block.
+An in-process server for tests is in `spacetimedb_sdk.testing`.
 """
 
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from spacetimedb_proto.errors import (
     StreamOverflow,
     SubscriptionError,
     UnsupportedProtocol,
+    WaitTimeout,
 )
 
 from .connecting import connect
@@ -243,6 +245,7 @@ __all__ = [
     "UnsubscribeApplied",
     "UnsupportedProtocol",
     "Updated",
+    "WaitTimeout",
     "connect",
     "literal",
     "load_schema",

@@ -1,4 +1,4 @@
-"""Where the behaviour suite runs: on asyncio and trio, over each protocol, on our own server or on a real one.
+"""Where the behaviour suite runs: on each host, over each protocol, on our own server or on a real one.
 
 Without `SPACETIMEDB_URI` every test has an in-process server to itself. With it, all tests share that server, which
 must serve the behaviour module under the name in `SPACETIMEDB_DATABASE`; tests that break the server are skipped.
@@ -14,13 +14,14 @@ import anyio
 import attrs
 import pytest
 
-from spacetimedb_sdk import Connection, UnsupportedProtocol, connect
+from spacetimedb_sdk import UnsupportedProtocol
+from tests.behaviour.hosts import HOSTS, Host
 
 REAL_URI = os.environ.get("SPACETIMEDB_URI")
 OWN_PROTOCOLS = ("v3.bsatn", "v2.bsatn")
 ALL_PROTOCOLS = ("v3.bsatn", "v2.bsatn", "v1.bsatn", "v1.json")
 
-Connect = Callable[..., Awaitable[Connection]]
+Connect = Callable[..., Awaitable[Any]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,6 +44,29 @@ class Target:
         return self.own
 
 
+@pytest.fixture(params=[f"{host.name}-{loop}" for host in HOSTS.values() for loop in host.loops])
+def host_and_loop(request: pytest.FixtureRequest) -> tuple[Host, str]:
+    name, loop = request.param.split("-")
+    return HOSTS[name], loop
+
+
+@pytest.fixture
+def host(host_and_loop: tuple[Host, str]) -> Host:
+    """How connections are made and waited for."""
+    return host_and_loop[0]
+
+
+@pytest.fixture
+def anyio_backend(host_and_loop: tuple[Host, str]) -> str:
+    return host_and_loop[1]
+
+
+@pytest.fixture
+def connect(host: Host) -> Any:
+    """The host's `connect`."""
+    return host.connect
+
+
 @pytest.fixture(params=ALL_PROTOCOLS if REAL_URI else OWN_PROTOCOLS)
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -61,7 +85,7 @@ def target() -> Iterator[Target]:
 
 
 @pytest.fixture
-async def not_offered(target: Target) -> str:
+async def not_offered(target: Target, connect: Any) -> str:
     """A protocol that the server does not speak."""
     if target.own is not None:
         return "v1.json"
@@ -75,11 +99,11 @@ async def not_offered(target: Target) -> str:
 
 
 @pytest.fixture
-async def client(target: Target, protocol: str) -> AsyncIterator[Connect]:
+async def client(target: Target, protocol: str, connect: Any) -> AsyncIterator[Connect]:
     """Opens connections over the protocol under test and closes them afterwards, in no particular order."""
-    opened: list[Connection] = []
+    opened: list[Any] = []
 
-    async def open_connection(**options: Any) -> Connection:
+    async def open_connection(**options: Any) -> Any:
         options.setdefault("protocols", (protocol,))
         conn = await connect(target.uri, target.database, **options)
         opened.append(conn)

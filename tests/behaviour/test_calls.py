@@ -76,7 +76,7 @@ async def test_a_panic_is_an_error_and_the_connection_lives_on(client):
 async def test_an_unknown_reducer_is_named(client):
     conn = await client()
     with pytest.raises(AttributeError, match=r"no reducer 'launch' in the schema; there are: .*send_message"):
-        conn.reducers.launch()
+        await conn.reducers.launch()
     with pytest.raises(KeyError, match="launch"):
         conn.reducers["launch"]
 
@@ -99,7 +99,7 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(client, args, messa
     conn = await client()
     await conn.subscribe("SELECT * FROM pair")
     with pytest.raises(EncodeError) as caught:
-        conn.reducers.add_pair(*args)
+        await conn.reducers.add_pair(*args)
     assert message in str(caught.value)
     await conn.reducers.add_pair(5, "five", 0, 0)
     assert [pair.id for pair in conn.db.pair] == [5]
@@ -108,13 +108,13 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(client, args, messa
 async def test_a_wrong_number_of_arguments_is_a_type_error(client):
     conn = await client()
     with pytest.raises(TypeError, match="value"):
-        conn.reducers.add_pair(1, "k", 0)
+        await conn.reducers.add_pair(1, "k", 0)
     with pytest.raises(TypeError):
-        conn.reducers.add_pair(1, "k", 0, 0, 0)
+        await conn.reducers.add_pair(1, "k", 0, 0, 0)
     with pytest.raises(TypeError, match="colour"):
-        conn.reducers.add_pair(1, "k", 0, 0, colour="red")
+        await conn.reducers.add_pair(1, "k", 0, 0, colour="red")
     with pytest.raises(TypeError, match="id"):
-        conn.reducers.add_pair(1, "k", 0, 0, id=1)
+        await conn.reducers.add_pair(1, "k", 0, 0, id=1)
 
 
 async def test_many_calls_at_once_each_get_their_own_answer(client):
@@ -135,7 +135,8 @@ async def test_many_calls_at_once_each_get_their_own_answer(client):
     assert outcomes == {i: "ok" if i == 7 else f"no pair {i}" for i in range(20)}
 
 
-async def test_an_unclaimed_failure_goes_to_on_error(client):
+async def test_an_unclaimed_failure_goes_to_on_error(host, client):
+    host.need("later")
     conn = await client()
     errors = []
     conn.on_error(lambda error, where: errors.append((str(error), where)))
@@ -144,7 +145,8 @@ async def test_an_unclaimed_failure_goes_to_on_error(client):
     assert errors == [("Messages must not be empty", "reducer send_message")]
 
 
-async def test_cancelling_a_waiting_call_leaves_it_running(client):
+async def test_cancelling_a_waiting_call_leaves_it_running(host, client):
+    host.need("cancel")
     conn = await client()
     await conn.subscribe("SELECT * FROM pair")
     with anyio.CancelScope() as scope:

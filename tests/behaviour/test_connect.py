@@ -19,7 +19,6 @@ from spacetimedb_sdk import (
     OutcomeUnknown,
     SpacetimeDBError,
     UnsupportedProtocol,
-    connect,
 )
 
 pytestmark = pytest.mark.anyio
@@ -65,29 +64,29 @@ async def test_a_bad_token_is_refused(target, client, token):
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\r\nbreak", "na\u00efve"])
-async def test_a_token_that_cannot_be_sent_is_refused_here(target, token):
+async def test_a_token_that_cannot_be_sent_is_refused_here(target, token, connect):
     with pytest.raises(AuthenticationError, match="expected visible ASCII characters"):
         await connect(target.uri, target.database, token=token)
 
 
-async def test_an_unknown_database_is_not_found(target):
+async def test_an_unknown_database_is_not_found(target, connect):
     with pytest.raises(DatabaseNotFound) as caught:
         await connect(target.uri, "no-such-database")
     assert caught.value.status == 404
 
 
-async def test_no_common_protocol(target, not_offered):
+async def test_no_common_protocol(target, not_offered, connect):
     with pytest.raises(UnsupportedProtocol) as caught:
         await connect(target.uri, target.database, protocols=(not_offered,))
     assert caught.value.status == 400
 
 
-async def test_a_protocol_that_there_is_none_of(target):
+async def test_a_protocol_that_there_is_none_of(target, connect):
     with pytest.raises(LocalProtocolError, match="expected some of v3.bsatn, .* got v9.smoke"):
         await connect(target.uri, target.database, protocols=("v9.smoke",))
 
 
-async def test_nobody_listens():
+async def test_nobody_listens(connect):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -96,12 +95,12 @@ async def test_nobody_listens():
     assert caught.value.status is None
 
 
-async def test_no_such_host():
+async def test_no_such_host(connect):
     with pytest.raises(ConnectError, match=r"no-such-host\.invalid"):
         await connect("http://no-such-host.invalid:3000", "behaviour")
 
 
-async def test_an_address_that_is_none():
+async def test_an_address_that_is_none(connect):
     with pytest.raises(ConnectError, match="expected http://"):
         await connect("ftp://127.0.0.1", "behaviour")
 
@@ -146,20 +145,20 @@ async def test_connections_close_in_any_order(client):
     await third.reducers.add_pair(1, "one", 0, 10)
 
 
-async def test_it_is_a_context_manager(target, protocol, client):
+async def test_it_is_a_context_manager(target, protocol, client, connect):
     async with connect(target.uri, target.database, protocols=(protocol,)) as conn:
         await conn.reducers.add_pair(1, "one", 0, 10)
     with pytest.raises(NotSent):
         await conn.reducers.clear()
 
 
-async def test_an_error_in_the_block_is_not_hidden(target, protocol, client):
+async def test_an_error_in_the_block_is_not_hidden(target, protocol, client, connect):
     with pytest.raises(ZeroDivisionError):
         async with connect(target.uri, target.database, protocols=(protocol,)):
             raise ZeroDivisionError
 
 
-async def test_a_cancelled_block_still_closes(target, protocol, client):
+async def test_a_cancelled_block_still_closes(target, protocol, client, connect):
     with anyio.CancelScope() as scope:
         async with connect(target.uri, target.database, protocols=(protocol,)) as conn:
             scope.cancel()

@@ -152,7 +152,7 @@ async def test_beside_a_full_subscription_each_row_is_told_once(client, cache):
 async def test_a_policy_that_there_is_not_sends_nothing(client):
     conn = await client()
     with pytest.raises(LocalProtocolError, match="cache: expected 'full', 'keys' or 'none', got 'some'"):
-        conn.subscribe("SELECT * FROM pair", cache="some")
+        await conn.subscribe("SELECT * FROM pair", cache="some")
     await conn.subscribe("SELECT * FROM pair", cache="full")
 
 

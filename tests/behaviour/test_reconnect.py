@@ -166,15 +166,21 @@ async def test_a_hundred_losses_in_a_row_leave_nothing_behind(server, conn):
     assert conn.statistics().links == 101
 
 
-async def test_a_token_source_is_asked_for_each_connection(server, client):
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_a_token_source_is_asked_for_each_connection(host, server, client, kind):
     first = await client(reconnect=SOON)
     asked = []
 
-    async def source():
+    def plain():
         asked.append(first.token)
         return first.token
 
-    conn = await client(token=source, reconnect=SOON)
+    async def awaited():
+        return plain()
+
+    if kind == "async":
+        host.need("async token")
+    conn = await client(token=plain if kind == "plain" else awaited, reconnect=SOON)
     server.drop_clients()
     await state(conn, SessionState.WAITING)
     await state(conn, SessionState.CONNECTED)

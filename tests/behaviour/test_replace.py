@@ -67,7 +67,8 @@ async def test_a_refusal_changes_nothing(conn, told):
     assert keys(conn) == ["2", "3", "4", "5"]
 
 
-async def test_only_the_latest_queries_count(conn):
+async def test_only_the_latest_queries_count(host, conn):
+    host.need("later")
     sub = await conn.subscribe(LOW)
     first, second, third = sub.replace(HIGH), sub.replace(ALL), sub.replace(LOW, HIGH)
     assert await third is sub
@@ -79,14 +80,16 @@ async def test_only_the_latest_queries_count(conn):
     assert keys(conn) == []
 
 
-async def test_before_it_is_applied(conn):
+async def test_before_it_is_applied(host, conn):
+    host.need("later")
     sub = conn.subscribe(LOW)
     await sub.replace(HIGH)
     assert await sub is sub
     assert keys(conn) == ["2", "3", "4", "5"]
 
 
-async def test_unsubscribed_meanwhile(conn):
+async def test_unsubscribed_meanwhile(host, conn):
+    host.need("later")
     sub = await conn.subscribe(LOW)
     replacing = sub.replace(HIGH)
     await sub.unsubscribe()

@@ -211,7 +211,8 @@ async def test_a_stream_sees_subscriptions_too(client):
     assert sorted(change.row.id for change in tx.changes["pair"]) == [1, 2]
 
 
-async def test_waiting_streams_can_be_cancelled(client):
+async def test_waiting_streams_can_be_cancelled(host, client):
+    host.need("cancel")
     conn = await client()
     stream = conn.db.pair.changes()
     with anyio.move_on_after(0):
@@ -322,4 +323,4 @@ async def test_a_wrong_value_deep_inside_is_found(client):
     }
     for name, (value, message) in bad.items():
         with pytest.raises(EncodeError, match=message):
-            conn.reducers.add_every_type(**sent | {name: value})
+            await conn.reducers.add_every_type(**sent | {name: value})

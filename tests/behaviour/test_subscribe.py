@@ -56,7 +56,8 @@ async def test_a_private_table_cannot_be_subscribed(client):
         await conn.subscribe("SELECT * FROM secret")
 
 
-async def test_a_refused_subscription_nobody_awaits_is_reported(client):
+async def test_a_refused_subscription_nobody_awaits_is_reported(host, client):
+    host.need("later")
     conn = await client()
     errors, ended = [], []
     conn.on_error(lambda error, where: errors.append(type(error)))
@@ -118,7 +119,8 @@ async def test_a_row_that_moves_between_queries(client):
     assert conn.db.pair.find(id=1).value == 10
 
 
-async def test_callbacks_of_a_subscription_come_before_its_rows(client):
+async def test_callbacks_of_a_subscription_come_before_its_rows(host, client):
+    host.need("later")
     conn = await client()
     await conn.reducers.add_pairs(1, 2)
     log = []
@@ -145,7 +147,8 @@ async def test_late_subscription_listeners_are_told_at_once(client):
     assert log == ["applied", "ended"]
 
 
-async def test_unsubscribing_early_late_and_twice(client):
+async def test_unsubscribing_early_late_and_twice(host, client):
+    host.need("later")
     conn = await client()
     await conn.reducers.add_pairs(1, 2)
     early = conn.subscribe("SELECT * FROM pair")
@@ -160,7 +163,8 @@ async def test_unsubscribing_early_late_and_twice(client):
     assert len(conn.db.pair) == 0
 
 
-async def test_cancelling_a_waiting_subscribe_takes_it_back(client):
+async def test_cancelling_a_waiting_subscribe_takes_it_back(host, client):
+    host.need("cancel")
     conn = await client()
     await conn.reducers.add_pairs(1, 2)
     with anyio.CancelScope() as scope:

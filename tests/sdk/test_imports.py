@@ -72,7 +72,19 @@ def test_polling_brings_no_event_loop():
     assert "asyncio" not in modules
 
 
-@pytest.mark.parametrize("package", ["spacetimedb_proto", "spacetimedb_sdk"])
+def test_the_blocking_door_is_as_light():
+    modules = brought("from spacetimedb_sdk.blocking import connect")
+    assert ours(modules) - ours(brought("import spacetimedb_sdk")) == {"spacetimedb_sdk.blocking"}
+    assert third_party(modules) == set()
+
+
+def test_blocking_brings_no_event_loop():
+    modules = brought("import spacetimedb_sdk.blocking_connection")
+    assert third_party(modules) <= {"attr", "attrs", "h11", "wsproto"}
+    assert "asyncio" not in modules
+
+
+@pytest.mark.parametrize("package", ["spacetimedb_proto", "spacetimedb_sdk", "spacetimedb_sdk.blocking"])
 def test_every_name_is_there_when_asked_for(package):
     brought(f"from {package} import *\nimport {package} as door\nassert set(door.__all__) <= set(globals())")
     brought(f"import {package} as door\nassert set(door.__all__) <= set(dir(door))")
