@@ -13,7 +13,6 @@ import anyio.lowlevel
 
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
-from spacetimedb_proto.errors import SpacetimeDBError
 from spacetimedb_proto.events import Event, StateChanged
 from spacetimedb_transports.anyio import Background, dial, spawn
 from spacetimedb_transports.anyio_session import SessionDriver
@@ -100,7 +99,7 @@ class AsyncStream(Stream[T], AsyncIterator[T]):
         return news is not None
 
 
-def _nobody(_error: SpacetimeDBError, _what: str) -> None:
+def _nobody(_error: Exception, _what: str) -> None:
     """Whoever opens a connection always claims the outcome."""
 
 
@@ -119,7 +118,7 @@ class _Host:
     def table(self, engine: Engine, name: str) -> TableHandle:
         return TableHandle(engine, name)
 
-    def pending(self, what: str, report: Callable[[SpacetimeDBError, str], None]) -> AsyncPending[Any]:
+    def pending(self, what: str, report: Callable[[Exception, str], None]) -> AsyncPending[Any]:
         return AsyncPending(what, report)
 
     def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> AsyncStream[Any]:

@@ -116,6 +116,18 @@ class TestPending:
         gc.collect()
         assert reports == [("no", "the call")]
 
+    def test_a_callback_that_raises_disturbs_no_other(self, pending, reports):
+        def failing(_pending):
+            raise ValueError("as asked")
+
+        seen = []
+        pending.add_done_callback(failing)
+        pending.add_done_callback(seen.append)
+        assert pending.resolve(5)
+        pending.add_done_callback(failing)
+        assert seen == [pending]
+        assert [(error, where.rpartition(".")[2]) for error, where in reports] == [("as asked", "failing")] * 2
+
     def test_who_gives_up_waiting_claims_nothing(self, reports):
         pending = Pending("the call", lambda error, what: reports.append((str(error), what)))
         waiting = [].append

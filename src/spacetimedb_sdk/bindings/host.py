@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.client import ClientSession
-from spacetimedb_proto.errors import SpacetimeDBError
 
 from .pending import Pending
 from .streams import Stream
@@ -67,7 +66,7 @@ class Host(Protocol):
         """Make the handle of a table."""
         ...
 
-    def pending(self, what: str, report: Callable[[SpacetimeDBError, str], None]) -> Pending[Any]:
+    def pending(self, what: str, report: Callable[[Exception, str], None]) -> Pending[Any]:
         """Make an outcome that this host's users can wait for."""
         ...
 

@@ -1,6 +1,7 @@
 """The outcome of something asked of the server: a value or an error, once.
 
-A pending outcome that fails and that nobody claims is not lost: it goes to the connection's error listeners.
+A pending outcome that fails and that nobody claims is not lost: it goes to the connection's error listeners. So does
+what a callback raises.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
+
+from .listeners import name_of
 
 __all__ = ["Pending"]
 
@@ -22,9 +25,9 @@ class Pending(Generic[T]):
         what: The call, in words, for messages.
     """
 
-    def __init__(self, what: str, report_unclaimed: Callable[[SpacetimeDBError, str], None]) -> None:
+    def __init__(self, what: str, report: Callable[[Exception, str], None]) -> None:
         self.what = what
-        self._report_unclaimed = report_unclaimed
+        self._report = report
         self._callbacks: list[Callable[[Pending[T]], object]] = []
         self._done = False
         self._claimed = False
@@ -58,7 +61,7 @@ class Pending(Generic[T]):
         """Call `callback(pending)` once the outcome is known: at once if it is known already."""
         self._claimed = True
         if self._done:
-            callback(self)
+            self._run(callback)
         else:
             self._callbacks.append(callback)
 
@@ -96,12 +99,18 @@ class Pending(Generic[T]):
         self._done = True
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback(self)
+            self._run(callback)
         return bool(callbacks)
+
+    def _run(self, callback: Callable[[Pending[T]], object]) -> None:
+        try:
+            callback(self)
+        except Exception as error:
+            self._report(error, name_of(callback))
 
     def __del__(self) -> None:
         if self._error is not None and not self._claimed:
-            self._report_unclaimed(self._error, self.what)
+            self._report(self._error, self.what)
 
     def __repr__(self) -> str:
         if self._error is not None:
