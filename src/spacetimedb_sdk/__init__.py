@@ -9,8 +9,8 @@
         for message in conn.db.message:
             print(message.sender, message.text)
 
-`connect` serves asyncio and trio, `spacetimedb_sdk.blocking.connect` programs that block.
-An in-process server for tests is in `spacetimedb_sdk.testing`.
+`connect` serves asyncio and trio, `spacetimedb_sdk.blocking.connect` programs that block, and
+`spacetimedb_sdk.frame.connect` frame loops. An in-process server for tests is in `spacetimedb_sdk.testing`.
 """
 
 from typing import TYPE_CHECKING

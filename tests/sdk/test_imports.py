@@ -84,6 +84,12 @@ def test_blocking_brings_no_event_loop():
     assert "asyncio" not in modules
 
 
+def test_a_frame_loop_brings_no_event_loop():
+    modules = brought("import spacetimedb_sdk.frame; spacetimedb_sdk.frame.connect('http://127.0.0.1:3000', 'chat')")
+    assert third_party(modules) <= {"attr", "attrs", "h11", "wsproto", "brotli", "_brotli"}
+    assert not modules & {"asyncio", "concurrent.futures.thread", "spacetimedb_sdk.async_connection"}
+
+
 @pytest.mark.parametrize("package", ["spacetimedb_proto", "spacetimedb_sdk", "spacetimedb_sdk.blocking"])
 def test_every_name_is_there_when_asked_for(package):
     brought(f"from {package} import *\nimport {package} as door\nassert set(door.__all__) <= set(globals())")

@@ -1,0 +1,337 @@
+"""The connection for frame loops, as games have them: it moves only when it is told to, and never waits.
+
+::
+
+    conn = spacetimedb_sdk.frame.connect("http://127.0.0.1:3000", "arena")
+
+
+    @conn.on_connect
+    def connected(conn):
+        conn.subscribe("SELECT * FROM player")
+
+
+    while running:
+        conn.frame_tick(budget=0.004)
+        draw(conn.db.player if conn.identity else ())
+"""
+
+from __future__ import annotations
+
+import ssl as tls
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, TypeVar
+
+from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.cache import CachePolicy
+from spacetimedb_proto.connection import Timeouts
+from spacetimedb_proto.durable import DurableConnection
+from spacetimedb_proto.events import Event, StateChanged
+from spacetimedb_proto.limits import Limits
+from spacetimedb_proto.options import Compression
+from spacetimedb_transports.frame import FrameDriver
+
+from .bindings.connection import BaseConnection
+from .bindings.engine import Engine
+from .bindings.listeners import Listener, Listeners
+from .bindings.pending import Pending
+from .bindings.records import TransactionRecord
+from .bindings.streams import Stream
+from .bindings.subscription import Subscription
+from .bindings.tables import TableHandle
+from .bindings.unread import DEFAULT_BUFFER, Overflow, Unread
+from .opening import Settings, next_token_now
+from .token_keeper import TokenKeeper
+from .tokens import Token
+
+__all__ = ["Connection", "FrameStream", "connect"]
+
+T = TypeVar("T")
+
+ConnectCallback: TypeAlias = Callable[["Connection"], object]
+
+GOODBYE_TIME: Final = 1.0
+"""Seconds that leaving a `with` block may take, at most."""
+
+
+class FrameStream(Stream[T]):
+    """A stream to read once a frame. Reading never waits: `for change in stream` ends where nothing more is recorded.
+
+    It records in every tick, until it is closed, or until nobody holds it any more.
+    """
+
+    def __iter__(self) -> Iterator[T]:
+        """What was recorded and not read so far.
+
+        Raises:
+            SpacetimeDBError: What ended the stream, after its last item, once: `StreamOverflow`, or the end of the
+                connection.
+        """
+        with suppress(StopIteration):
+            while (item := self.next_nowait()) is not None:
+                yield item
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Host:
+    """What the engine needs of a frame loop."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.now = clock
+
+    def wake(self) -> None:
+        """Nothing is sent before the next tick."""
+
+    def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:  # noqa: ARG002 - nobody waits here
+        return pending
+
+    def table(self, engine: Engine, name: str) -> TableHandle:
+        return TableHandle(engine, name)
+
+    def pending(self, what: str, report: Callable[[Exception, str], None]) -> Pending[Any]:
+        return Pending(what, report)
+
+    def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> FrameStream[Any]:
+        return FrameStream(what, unregister, unread)
+
+
+class Connection(BaseConnection):
+    """A connection to one database, to be driven with `frame_tick`. Made by `connect()`.
+
+    Nothing changes, is sent or is called back between ticks, and everything belongs to the thread that ticks. Before
+    the connection is open, `db`, `reducers` and the like raise `LocalProtocolError`.
+
+    Attributes:
+        db: The tables and views: `conn.db.message`, or `conn.db["any name"]`.
+        reducers: The reducers: `conn.reducers.send_message("hello")` returns a `Pending`.
+        procedures: The procedures, likewise.
+        types: The module's named types as Python classes.
+    """
+
+    def __init__(
+        self,
+        core: DurableConnection,
+        keeper: TokenKeeper,
+        *,
+        clock: Callable[[], float],
+        ssl: tls.SSLContext | None,
+    ) -> None:
+        super().__init__(core, keeper, _Host(clock), Pending("connect", self._report))
+        self._connects: Listeners[ConnectCallback] = Listeners()
+        self._opened.add_done_callback(self._tell_connected)
+        self._is_leaving = False
+        self._driver = FrameDriver(core, ask_token=self._ask_token, on_event=self._on_event, clock=clock, ssl=ssl)
+
+    # --- driving ------------------------------------------------------------------------------------------------------
+
+    def frame_tick(self, budget: float = 0.004) -> bool:
+        """Receive, call back and send, for so long; to be called once a frame, or as often as there is time.
+
+        It never waits. It takes longer than the budget by one step at most: the first or next 256 rows of a callback,
+        some thousand rows on their way into the cache, a message to inflate. What is left is done in the next tick. A
+        message changes the cache in one piece, before its first callback; its callbacks may take several ticks.
+
+        Args:
+            budget: Seconds. One step is taken even if there are none.
+
+        Returns:
+            Whether there is more to do at once.
+
+        Raises:
+            SpacetimeDBError: What ended the session, after it was told to everybody else, from this tick on in each. If
+                this side closed it, nothing is raised.
+            LocalProtocolError: It was called inside a callback.
+        """
+        is_more = self._driver.tick(budget)
+        ending = self._core.ending
+        if self._driver.is_over and not self._is_leaving and ending is not None and ending.error is not None:
+            raise ending.error.with_traceback(None)  # a traceback that grew with each tick would be no help
+        return is_more
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session is over and everybody was told. Nothing is open any more then, and ticks do nothing."""
+        return self._driver.is_over
+
+    def close(self, *, wait: float | None = None) -> None:
+        """Say goodbye: what is queued goes out before. What was cached stays readable. Twice is harmless.
+
+        The ticks that follow do it, until `is_closed`.
+
+        Args:
+            wait: Seconds for which this call may block to have it done when it returns. After them the link is cut.
+
+        Raises:
+            LocalProtocolError: It would block inside a callback.
+        """
+        self._is_leaving = True
+        self._core.close()
+        if wait is not None:
+            self._driver.finish(wait)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connection, and block for a second at most to have that done."""
+        self.close(wait=GOODBYE_TIME)
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None) -> Subscription:
+        """Ask for the rows of some queries, now and from now on. The request is sent in the next tick.
+
+        `subscription.on_applied(callback)` and `subscription.pending` tell when the rows are in the cache.
+
+        Args:
+            queries: SQL.
+            cache: What to keep of the rows: `"full"`, `"keys"` or `"none"`, as for `spacetimedb_sdk.Connection`.
+            timeout: Seconds until a subscription without rows fails and is taken back; None waits for ever.
+
+        Raises:
+            ConnectionLost: The connection is over.
+            LocalProtocolError: It is not open yet, there is no query, no such policy, or v1 was chosen, which needs
+                `"full"`.
+        """
+        return self._subscribe(queries, cache, timeout)
+
+    def query(self, query: str, *, timeout: float | None = None) -> Pending[list[Any]]:
+        """Ask for the rows of one query, once. They are never cached.
+
+        Args:
+            query: SQL.
+            timeout: Seconds until it fails with `CallTimeout`; None waits for ever.
+
+        Returns:
+            The rows to come, or a `QueryError` if the server refuses.
+
+        Raises:
+            ConnectionLost: There is no connection, or it is over.
+            LocalProtocolError: It is not open yet.
+        """
+        return self._query(query, timeout)
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+
+    @property
+    def opened(self) -> Pending[Connection]:
+        """Its being open: the connection itself, or the error that `frame_tick` raises if it never will be."""
+        return self._opened
+
+    def on_connect(self, callback: ConnectCallback) -> Listener[ConnectCallback]:
+        """Call `callback(conn)` when the connection is open: at once, if it is already. Also a decorator.
+
+        That happens once. What becomes of the link later is told by `on_state` and `on_disconnect`.
+        """
+        listener = self._connects.add(callback)
+        if self._engine is not None:
+            self._hooks.run(listener, self)
+        return listener
+
+    def transactions(
+        self, *, buffer: int = DEFAULT_BUFFER, overflow: Overflow = "error"
+    ) -> FrameStream[TransactionRecord]:
+        """Record every change of the cache from now on: `for tx in stream: tx.event, tx.changes`.
+
+        Args:
+            buffer: Transactions that the consumer may be behind.
+            overflow: What happens when it is further behind, as for `spacetimedb_sdk.Connection`.
+
+        Raises:
+            ConnectionLost: The connection is over.
+            LocalProtocolError: It is not open yet, or there is no such buffer or overflow.
+        """
+        return self._bindings.record(buffer, overflow)  # type: ignore[return-value]
+
+    def states(self) -> FrameStream[StateChanged]:
+        """Record where the connection stands, from now on. The stream ends with the connection."""
+        return self._record_states()  # type: ignore[return-value]
+
+    # --- what drives it -----------------------------------------------------------------------------------------------
+
+    def _ask_token(self) -> str | None:
+        return next_token_now(self._core, self._keeper)
+
+    def _on_event(self, event: Event) -> Any:
+        outcome = super()._on_event(event)
+        if self._engine is not None:
+            self._driver.on_event = self._engine.handle
+        return outcome
+
+    def _tell_connected(self, opened: Pending[Connection]) -> None:
+        if opened.exception() is None:
+            for callback in self._connects.callbacks:
+                self._hooks.run(callback, self)
+
+    def _report(self, error: Exception, where: str) -> None:
+        self._hooks.report(error, where)
+
+    def _last_received(self) -> float | None:
+        return self._driver.last_received
+
+
+def connect(  # noqa: PLR0913 - each option is one that users name
+    uri: str,
+    database: str,
+    *,
+    token: Token | None = None,
+    protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
+    compression: Compression | None = None,
+    light: bool = False,
+    confirmed: bool | None = None,
+    reconnect: Backoff | bool | None = True,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    ssl: tls.SSLContext | None = None,
+) -> Connection:
+    """Begin to connect to a database: nothing is opened or sent before the first `frame_tick`, and none of it waits.
+
+    With TLS and without `ssl`, the settings are made here, which takes some tens of milliseconds.
+
+    Args:
+        uri: Where the server is: `http`, `https`, `ws` or `wss`. TLS is verified.
+        database: Name or identity of the database.
+        token: The token to connect with, or where it comes from, as for `spacetimedb_sdk.connect`. It is asked for
+            inside a tick, so a source must not take long, and cannot be awaited.
+        protocols: What to offer, of `"v3.bsatn"`, `"v2.bsatn"`, `"v1.bsatn"`, `"v1.json"`. The server chooses.
+        compression: `"brotli"`, `"gzip"` or `"none"` for large messages; by default the best that is installed, and
+            none on loopback. A large message is inflated in one step, some milliseconds for each megabyte.
+        light: v1 only: be told of other clients' transactions without who caused them.
+        confirmed: Whether to see only what is durable; None leaves it to the server (protocol reference, 3.9).
+        reconnect: When to connect again after the connection was lost: a `Backoff`, which True is with its defaults;
+            None or False for never. A first attempt that fails, and a refusal, are never repeated.
+        limits: What an untrusted server may cost.
+        timeouts: How long to wait for what: the handshake, a sign of life, the server's goodbye.
+        ssl: TLS settings; by default those of `ssl.create_default_context()`.
+
+    Raises:
+        ConnectError: The address, the database's name or the compression is none. Everything else is raised by ticks.
+        LocalProtocolError: One of the protocols is none.
+        TypeError: The token is none, and no source of one.
+    """
+    settings = Settings(
+        uri=uri,
+        database=database,
+        token=token,
+        protocols=tuple(protocols),
+        compression=compression,
+        light=light,
+        confirmed=confirmed,
+        reconnect=reconnect,
+        limits=limits,
+        timeouts=timeouts,
+        ssl=ssl,
+    )
+    core = settings.core(now=time.monotonic())
+    if ssl is None and core.endpoint.is_tls:
+        ssl = tls.create_default_context()
+    return Connection(core, settings.keeper(), clock=time.monotonic, ssl=ssl)
