@@ -15,10 +15,15 @@ import attrs
 import pytest
 
 from spacetimedb_sdk import UnsupportedProtocol
-from tests.behaviour.hosts import HOSTS, Host
+
+from .hosts import Host
+from .hosts_blocking import Blocking
+from .hosts_frame import FrameHost
 
 REAL_URI = os.environ.get("SPACETIMEDB_URI")
 OWN_PROTOCOLS = ("v3.bsatn", "v2.bsatn")
+HOSTS = (Host, Blocking, FrameHost)
+RUNS = [(kind, loop) for kind in HOSTS for loop in kind.loops]
 ALL_PROTOCOLS = ("v3.bsatn", "v2.bsatn", "v1.bsatn", "v1.json")
 
 Connect = Callable[..., Awaitable[Any]]
@@ -44,10 +49,11 @@ class Target:
         return self.own
 
 
-@pytest.fixture(params=[f"{host.name}-{loop}" for host in HOSTS.values() for loop in host.loops])
+@pytest.fixture(params=RUNS, ids=[f"{kind.name}-{loop}" for kind, loop in RUNS])
 def host_and_loop(request: pytest.FixtureRequest) -> tuple[Host, str]:
-    name, loop = request.param.split("-")
-    return HOSTS[name], loop
+    """The host under test, and the event loop that the test itself waits on."""
+    kind, loop = request.param
+    return kind(), loop
 
 
 @pytest.fixture
