@@ -77,7 +77,7 @@ class BlockingHost:
         """Make the handle of a table."""
         return self.driver.locked(LockedTable, engine, name, self.driver)
 
-    def pending(self, what: str, report: Callable[[SpacetimeDBError, str], None]) -> BlockingPending[Any]:
+    def pending(self, what: str, report: Callable[[Exception, str], None]) -> BlockingPending[Any]:
         """Make an outcome to wait for. It is not reported by whichever thread collects it."""
         return BlockingPending(self, what, lambda error, what: self.driver.post(lambda: report(error, what)))
 
@@ -89,9 +89,7 @@ class BlockingHost:
 class BlockingPending(Pending[T]):
     """An outcome to come: what a call returns in a callback. Any other thread may wait for it."""
 
-    def __init__(
-        self, host: BlockingHost, what: str, report_unclaimed: Callable[[SpacetimeDBError, str], None]
-    ) -> None:
+    def __init__(self, host: BlockingHost, what: str, report_unclaimed: Callable[[Exception, str], None]) -> None:
         super().__init__(what, report_unclaimed)
         self._host = host
         self._guard = threading.Lock()
