@@ -23,6 +23,9 @@ UNKNOWN_BATCH: Final = "unknown tag 0x5"
 
 INTERNAL_ERROR: Final = 1011
 
+NO_GOODBYE: Final = 1006
+"""Code of a link that ended without a Close frame, which is how servers drop clients that the module refuses."""
+
 FINAL_CODES: Final = frozenset({1002, 1003, 1007, 1008})
 """Close codes that blame this side: it would only be blamed again."""
 
@@ -51,7 +54,7 @@ def judge(ending: Disconnected) -> Verdict:
         case AuthenticationError():
             return Verdict.NO_TOKEN
         case ConnectionRefused():
-            return Verdict.BUSY if ending.code == SESSION_BUSY else Verdict.REFUSED
+            return _judge_unheard(ending.code)
         case ConnectError(status=status) as error if type(error) is ConnectError:
             is_passing = status is None or status >= 500 or status in PASSING_STATUSES
             return Verdict.RETRY if is_passing else Verdict.STOP
@@ -61,6 +64,15 @@ def judge(ending: Disconnected) -> Verdict:
             return Verdict.STOP if code in FINAL_CODES else Verdict.RETRY
         case _:
             return Verdict.STOP
+
+
+def _judge_unheard(code: int) -> Verdict:
+    """The same, for a server that let go of the link before its first message."""
+    if code == SESSION_BUSY:
+        return Verdict.BUSY
+    if code == NO_GOODBYE:
+        return Verdict.REFUSED
+    return Verdict.STOP if code in FINAL_CODES else Verdict.RETRY
 
 
 class Attempts:
