@@ -140,7 +140,9 @@ class ClientSession(Commands):
         return NEED_DATA
 
     def replay(self, *, batch: bool) -> None:
-        """Ask for all query sets of the lost link again, and for the calls that waited. `Resumed` tells of the answer.
+        """Ask for all query sets of the lost link again. `Resumed` tells of the answer.
+
+        Until then calls wait: they would be lost on a link whose server does not understand the question.
 
         Args:
             batch: Ask for all sets in one message, which servers before 2.11 do not know.
@@ -157,7 +159,6 @@ class ClientSession(Commands):
         else:
             for query_set in sets:
                 self._ask_for(query_set)
-        self._outbox += [call.message for call in self._received.calls.waiting()]
 
     def connection_lost(self, error: SpacetimeDBError | None, code: int = 1006, reason: str = "") -> None:
         """Say that the connection is over; `error` is None when this side wanted it so.
@@ -229,10 +230,13 @@ class ClientSession(Commands):
         self._applying = self._received.applying(message)
 
     def _apply_on(self, steps: Steps[Event | None]) -> Event | Working:
+        was_replaying = self._received.is_replaying
         try:
             next(steps)
         except StopIteration as end:
             self._applying = None
+            if was_replaying and not self._received.is_replaying:
+                self._outbox += [call.message for call in self._received.calls.waiting()]
             event: Event | None = end.value
             return event or WORKING
         return WORKING
@@ -268,6 +272,11 @@ class ClientSession(Commands):
     def _lose_calls(self, *, for_good: bool) -> None:
         lost = self._received.calls.lose_all(for_good=for_good)
         self._received.held.extend(CallFailed(call.request_id, error) for call, error in lost)
+
+    @property
+    def lost(self) -> Disconnected | None:
+        """How the link ended, also if not all of that has been told yet; None while there is one."""
+        return self._lost
 
     @property
     def _is_lost(self) -> bool:

@@ -252,7 +252,7 @@ class Commands(ABC):
         self._outbox.append(messages.Subscribe(request_id, query_set.id, list(query_set.queries)))
 
     def _given_up(self, call: Call, error: CallError) -> None:
-        if call.state is CallState.WITHDRAWN:
+        if call.state is CallState.WITHDRAWN and call.message in self._outbox:  # else it waits for the next link
             self._outbox.remove(call.message)
         self._received.held.append(CallFailed(call.request_id, error))
 
@@ -285,7 +285,7 @@ class Commands(ABC):
             )
         call = Call(kind, self._next_id(), name, args, deadline, retry)
         self._received.calls.add(call)
-        if not later:
+        if not (later or self._received.is_replaying):
             self._outbox.append(call.message)
         return call.request_id
 

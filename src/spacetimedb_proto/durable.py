@@ -104,7 +104,7 @@ class DurableConnection:
         self._told: deque[Event] = deque()
         self._due = math.inf
         self._wait: float | None = None
-        self._is_replay_due = False
+        self._is_greeted = False
         endpoint.subscribe_target(database)  # raises if there can be no such database
 
     # --- what there is ------------------------------------------------------------------------------------------------
@@ -162,9 +162,14 @@ class DurableConnection:
         return self._link is not None and self._link.is_behind
 
     @property
+    def _resting(self) -> ClientSession | None:
+        """The session, as long as no link goes on with it: it keeps its own time then, and tells what comes of that."""
+        return None if self._is_greeted else self._session
+
+    @property
     def _has_link(self) -> bool:
         """Whether commands can go out, or count as sent, over a link that has greeted."""
-        return self._state in (SessionState.CONNECTED, SessionState.RESUMING)
+        return self._state in (SessionState.CONNECTED, SessionState.RESUMING) and self.session.lost is None
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -228,18 +233,23 @@ class DurableConnection:
     def _later(self, function: str, *, retry: bool) -> bool:
         if self._has_link:
             return False
-        if retry and self._state in (SessionState.WAITING, SessionState.RECONNECTING):
+        if retry and self._state not in (SessionState.CONNECTING, SessionState.CLOSING, SessionState.CLOSED):
             return True
         raise NotSent(f"{function}: not sent, {self._why_not()}", function=function)
 
     def _check_going(self, what: str, *, needs_link: bool = False) -> None:
         if self._state in (SessionState.CLOSING, SessionState.CLOSED) or (needs_link and not self._has_link):
-            ending = self._ending or Disconnected(None)
+            ending = self._last_ending or Disconnected(None)
             error = ConnectionLost(f"{what}: {self._why_not()}", code=ending.code, reason=ending.reason)
             raise error from ending.error
 
+    @property
+    def _last_ending(self) -> Disconnected | None:
+        """As `ending`, also if the present link has ended and that is yet to be told."""
+        return self._session.lost if self._session is not None and self._is_greeted else self._ending
+
     def _why_not(self) -> str:
-        ending = self._ending
+        ending = self._last_ending
         cause = "it was closed by this side" if ending is None or ending.error is None else str(ending.error)
         match self._state:
             case SessionState.CLOSING:
@@ -310,8 +320,8 @@ class DurableConnection:
         deadline = self._due if self._wait is None else self._now
         if self._link is not None:
             deadline = min(deadline, math.inf if (due := self._link.next_deadline()) is None else due)
-        elif self._session is not None:
-            deadline = min(deadline, self._session.next_deadline())
+        if self._resting is not None:
+            deadline = min(deadline, self._resting.next_deadline())
         return None if deadline == math.inf else deadline
 
     def handle_timeout(self, now: float) -> None:
@@ -323,10 +333,10 @@ class DurableConnection:
             self._due = math.inf
             self._move(SessionInput.DUE)
             self._need = Need.TOKEN
+        if self._resting is not None:
+            self._resting.handle_timeout(now)
         if self._link is not None:
             self._link.handle_timeout(now)
-        elif self._session is not None:
-            self._session.handle_timeout(now)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the session; what is queued goes out before. Without effect when it is ending already."""
@@ -354,13 +364,9 @@ class DurableConnection:
         """As `next_event`, but in short steps, and several small transactions at once: see `ClientSession.advance`."""
         if self._told:
             return self._told.popleft()
-        link = self._link
-        if link is None:
-            return NEED_DATA if self._session is None else self._session.advance()
-        if self._is_replay_due:
-            self._is_replay_due = False
-            self.session.replay(batch=self._attempts.batches)
-        event = link.advance()
+        event: Advance = NEED_DATA if self._resting is None else self._resting.advance()
+        if event is NEED_DATA and self._link is not None:
+            event = self._link.advance()
         handler = self._handlers.get(type(event))
         return event if handler is None else handler(self, event)
 
@@ -369,13 +375,15 @@ class DurableConnection:
         session = self._link.session
         self.links += 1
         self._attempts.greeted()
-        self._is_replay_due = self._session is not None and self._state is not SessionState.CLOSING
-        self._session = session
+        is_back = self._session is not None and self._state is not SessionState.CLOSING
+        self._session, self._is_greeted = session, True
         # Arguments and policies are bound to a kind of protocol, so a new link has to speak the same.
         self._protocols = tuple(name for name in self._protocols if _kind(name) == _kind(session.protocol_name))
         if self._token is None:
             self._token = event.token
         self._move(SessionInput.GREETED)
+        if is_back:  # before anybody hears of it: what is asked for from then on comes on top
+            session.replay(batch=self._attempts.batches)
         return event
 
     def _resumed(self, event: Resumed) -> Resumed:
@@ -386,7 +394,7 @@ class DurableConnection:
     def _link_over(self, event: Disconnected) -> Event:
         assert self._link is not None
         self._goodbye = self._link.data_to_send()
-        self._link = None
+        self._link, self._is_greeted = None, False
         self._ended(event)
         return self._told.popleft()
 
@@ -452,7 +460,6 @@ class DurableConnection:
         retry = None
         if self._state not in (SessionState.CONNECTING, SessionState.CLOSING):
             retry = self._attempts.after(ending, is_resuming=self._state is SessionState.RESUMING)
-        self._is_replay_due = False
         if retry is None:
             self._over(ending)
             return

@@ -124,6 +124,11 @@ class Receiver:
         self._replay = Replay(sets, self.query_sets.lean)
         return sets
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether a new link has not said everything yet."""
+        return self._replay is not None
+
     def resuming(self) -> Steps[Event]:
         """Apply what a new link has said, now that it has said everything."""
         replay = self._replay
