@@ -274,7 +274,8 @@ class SimulatedLink(Generic[C, S]):
         has_told = side.take_events()
         data = side.connection.data_to_send()
         if not self._is_cut:
-            self._send(side, data)
+            if data or side.limit <= side.sent:
+                self._send(side, data)
             if side.is_over and not was_over and not self._is_cut:
                 self._carry(side, [b""])
         return has_told or bool(data)
