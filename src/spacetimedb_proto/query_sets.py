@@ -110,8 +110,8 @@ class _Request:
 class QuerySets:
     """Query sets by id, and the requests under way about them.
 
-    Ids of ended sets are remembered: the server may still send updates for a set whose view failed, and those are
-    ignored (protocol reference, 3.5), while an id that was never used is the server's error.
+    Ids of ended sets are remembered as long as the link lasts: the server may still send updates for a set whose view
+    failed, and those are ignored (protocol reference, 3.5), while an id that was never used is the server's error.
 
     Attributes:
         lean: Policies of the sets whose rows are not stored.
@@ -194,6 +194,7 @@ class QuerySets:
     def lose(self) -> list[QuerySet]:
         """The link is lost, and with it all requests. Returns the sets that were leaving: they are over."""
         self._requests.clear()
+        self._ended.clear()  # no other link will say anything about them
         leaving = [query_set for query_set in self if query_set.is_leaving]
         for query_set in self:
             if not query_set.is_leaving:

@@ -42,6 +42,7 @@ from spacetimedb_proto.events import (
     Committed,
     Connected,
     Disconnected,
+    LinkEnded,
     ProcedureReturned,
     QueryReturned,
     ReducerEvent,
@@ -228,7 +229,7 @@ class History:
 
         def on_event(event: Any) -> None:
             if self._say is not None:
-                self.log(f"client {number}: {event!r:.300}")
+                self.log(f"client {number}: {'link ended' if type(event) is LinkEnded else event!r:.300}")
             witness.see(event)
             if not self.is_peace and isinstance(event, (Connected, CallFailed, Resumed)) and self.chance.random() < 0.2:
                 self._command(witness)

@@ -280,12 +280,24 @@ class Codec(_Compiled):
             offset += column.fixed_size
         return offset
 
+    @cached_property
+    def _readers(self) -> dict[int, Callable[[bytes], Any]]:
+        return {}
+
+    @cached_property
+    def _slicers(self) -> dict[int, Callable[[bytes], bytes]]:
+        return {}
+
     def column_reader(self, index: int) -> Callable[[bytes], Any]:
-        """Make a function from a row to the value of one column.
+        """The function from a row to the value of one column, the same one each time.
 
         What stands before the column is skipped, what stands after it is not looked at. Raises `DecodeError` where it
         cannot.
         """
+        found = self._readers.get(index)
+        return found or self._readers.setdefault(index, self._new_reader(index))
+
+    def _new_reader(self, index: int) -> Callable[[bytes], Any]:
         field = self._product.fields[index]
 
         def write(batch: Batch, _node: Node) -> None:
@@ -300,7 +312,11 @@ class Codec(_Compiled):
         return self._entry("data", self._decode_failed, write)
 
     def column_slicer(self, index: int) -> Callable[[bytes], bytes]:
-        """Make a function from a row to the bytes of one column, of which only the length is checked."""
+        """The function from a row to the bytes of one column, of which only the length is checked."""
+        found = self._slicers.get(index)
+        return found or self._slicers.setdefault(index, self._new_slicer(index))
+
+    def _new_slicer(self, index: int) -> Callable[[bytes], bytes]:
         field = self._product.fields[index]
 
         def write(batch: Batch, _node: Node) -> None:
