@@ -215,15 +215,18 @@ class ClientSession(Commands):
     def _replace_rows(self, run: Run) -> Burst:
         """Apply the messages of a run as they are asked for, as long as nothing but a row is replaced."""
         replace = self._received.replacing(run)
-        for came, left in run.rows:
-            if self._dead is not None:
-                return
-            event = replace(came, left)
-            if event is None:
-                self._begin(run.template.message((came, left)))
-                self._reading = chain((run,), self._reading)
-                break
-            yield event
+        try:
+            for came, left in run.rows:
+                if self._dead is not None:
+                    return
+                event = replace(came, left)
+                if event is None:
+                    self._begin(run.template.message((came, left)))
+                    self._reading = chain((run,), self._reading)
+                    break
+                yield event
+        except GeneratorExit:  # closed by whoever took it; the rest comes again
+            self._reading = chain((run,), self._reading)
         self._burst = None
 
     def _begin(self, message: messages.ServerMessage) -> None:

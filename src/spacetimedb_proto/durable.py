@@ -55,7 +55,7 @@ class DurableConnection:
     """A session that outlives its links.
 
     It is driven as a `ClientConnection` is while it needs bytes: `receive_data`, `data_to_send`, `advance`. Between
-    links events are to be taken from it as well. The last one is a `Disconnected` without a retry.
+    links events are to be taken from it as well. The last ones are a `Disconnected` without a retry and the last state.
 
     Args:
         endpoint: The server.

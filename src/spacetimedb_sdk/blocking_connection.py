@@ -31,7 +31,7 @@ LET_GO_TIME: Final = 2.0
 """Seconds that the threads of a connection that never opened get to end."""
 
 
-def _nobody(_error: SpacetimeDBError, _what: str) -> None:
+def _nobody(_error: Exception, _what: str) -> None:
     """Whoever opens a connection always claims the outcome."""
 
 

@@ -111,7 +111,9 @@ class Witness:
         match event:
             case StateChanged(state, ending):
                 assert (self.state, state) in EDGES, f"{self.state} -> {state}"
-                self.state, self._ending = state, ending
+                self.state = state
+                if state in (SessionState.WAITING, SessionState.CLOSED):
+                    assert ending is self._ending, "the end itself is told first"
             case Connected():
                 assert self.state in (SessionState.CONNECTING, SessionState.RECONNECTING, SessionState.CLOSING)
                 self._is_greeted, self.refusals = True, 0
@@ -136,14 +138,14 @@ class Witness:
                 pass
 
     def _see_end(self, event: Disconnected) -> None:
-        assert event is self._ending, "a change of state comes first and tells why"
         assert event is self.client.core.ending
+        self._ending = event
         is_refused = isinstance(event.error, ConnectionRefused) and event.code == 1006
         self.refusals += is_refused
         if event.retry is None:
-            assert self.state is SessionState.CLOSED
+            assert self.client.core.state is SessionState.CLOSED
             return
-        assert self.state is SessionState.WAITING
+        assert self.client.core.state is SessionState.WAITING
         attempt = event.retry.attempt
         if event.code == 4000 or (event.code == 1011 and attempt == self._attempt):
             assert attempt == max(self._attempt, 1)
