@@ -130,14 +130,15 @@ async def test_unsubscribing_without_a_link_is_over_at_once(server, conn):
 
 
 def footprint():
-    """What could leak: this SDK's objects by type, tasks, threads, open files."""
+    """What could leak: this SDK's objects by type, tasks, this SDK's threads, open files."""
     gc.collect()
     kinds = Counter(
         type(each).__qualname__ for each in gc.get_objects() if type(each).__module__.startswith("spacetimedb")
     )
     loop_tasks = 0 if "trio" in sys.modules and not asyncio._get_running_loop() else len(asyncio.all_tasks())
     files = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
-    return kinds, loop_tasks, threading.active_count(), files
+    ours = [thread.name for thread in threading.enumerate() if thread.name.startswith(("spacetimedb", "look up"))]
+    return kinds, loop_tasks, ours, files
 
 
 async def test_a_hundred_losses_in_a_row_leave_nothing_behind(server, conn):
