@@ -21,6 +21,7 @@ class FrameHost(Host):
     """A frame loop that drives all connections of a test, as a game with several would."""
 
     name = "frame"
+    lacks = frozenset({"async token"})
     loops = ("asyncio",)  # the waiting between frames is the suite's, not the host's
 
     def __init__(self) -> None:

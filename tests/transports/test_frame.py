@@ -285,7 +285,7 @@ def test_nobody_listens():
         client = Client(endpoint_of(closed))
         client.until(lambda: client.driver.is_over)
     assert isinstance(client.core.ending.error, ConnectError)
-    assert isinstance(client.told[-1], Disconnected)
+    assert isinstance(client.told[-2], Disconnected)
 
 
 def test_a_server_that_hangs_up_at_once_is_not_waited_for(monkeypatch):
@@ -409,7 +409,7 @@ def test_finishing_waits_for_the_goodbye(server, client):
     client.core.close()
     client.driver.finish(60.0)
     assert client.driver.is_over
-    assert (client.told[-1].code, client.told[-1].error) == (1000, None)
+    assert (client.told[-2].code, client.told[-2].error) == (1000, None)
 
 
 def test_a_goodbye_that_takes_too_long_is_cut(server, client):
@@ -418,5 +418,5 @@ def test_a_goodbye_that_takes_too_long_is_cut(server, client):
     assert client.driver._poller.fileno() == -1
     assert not client.driver.is_over
     client.until(lambda: client.driver.is_over)
-    assert isinstance(client.told[-1], Disconnected)
-    assert client.told[-1].error is None
+    assert isinstance(client.told[-2], Disconnected)
+    assert client.told[-2].error is None
