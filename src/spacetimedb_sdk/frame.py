@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import ssl as tls
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
@@ -42,11 +42,12 @@ from .bindings.streams import Stream
 from .bindings.subscription import Subscription
 from .bindings.tables import TableHandle
 from .bindings.unread import DEFAULT_BUFFER, Overflow, Unread
+from .frame_scripts import FramePending, FrameStream, Script
 from .opening import Settings, next_token_now
 from .token_keeper import TokenKeeper
 from .tokens import Token
 
-__all__ = ["Connection", "FrameStream", "connect"]
+__all__ = ["Connection", "FramePending", "FrameStream", "connect"]
 
 T = TypeVar("T")
 
@@ -54,30 +55,6 @@ ConnectCallback: TypeAlias = Callable[["Connection"], object]
 
 GOODBYE_TIME: Final = 1.0
 """Seconds that leaving a `with` block may take, at most."""
-
-
-class FrameStream(Stream[T]):
-    """A stream to read once a frame. Reading never waits: `for change in stream` ends where nothing more is recorded.
-
-    It records in every tick, until it is closed, or until nobody holds it any more.
-    """
-
-    def __iter__(self) -> Iterator[T]:
-        """What was recorded and not read so far.
-
-        Raises:
-            SpacetimeDBError: What ended the stream, after its last item, once: `StreamOverflow`, or the end of the
-                connection.
-        """
-        with suppress(StopIteration):
-            while (item := self.next_nowait()) is not None:
-                yield item
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Host:
@@ -95,8 +72,8 @@ class _Host:
     def table(self, engine: Engine, name: str) -> TableHandle:
         return TableHandle(engine, name)
 
-    def pending(self, what: str, report: Callable[[Exception, str], None]) -> Pending[Any]:
-        return Pending(what, report)
+    def pending(self, what: str, report: Callable[[Exception, str], None]) -> FramePending[Any]:
+        return FramePending(what, report)
 
     def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> FrameStream[Any]:
         return FrameStream(what, unregister, unread)
@@ -123,10 +100,11 @@ class Connection(BaseConnection):
         clock: Callable[[], float],
         ssl: tls.SSLContext | None,
     ) -> None:
-        super().__init__(core, keeper, _Host(clock), Pending("connect", self._report))
+        super().__init__(core, keeper, _Host(clock), FramePending("connect", self._report))
         self._connects: Listeners[ConnectCallback] = Listeners()
         self._opened.add_done_callback(self._tell_connected)
         self._is_leaving = False
+        self._ready: deque[Callable[[], None]] = deque()
         self._driver = FrameDriver(core, ask_token=self._ask_token, on_event=self._on_event, clock=clock, ssl=ssl)
 
     # --- driving ------------------------------------------------------------------------------------------------------
@@ -150,10 +128,35 @@ class Connection(BaseConnection):
             LocalProtocolError: It was called inside a callback.
         """
         is_more = self._driver.tick(budget)
+        for _ in range(len(self._ready)):
+            self._ready.popleft()()
         ending = self._core.ending
         if self._driver.is_over and not self._is_leaving and ending is not None and ending.error is not None:
             raise ending.error.with_traceback(None)  # a traceback that grew with each tick would be no help
-        return is_more
+        return is_more or bool(self._ready)
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Pending[T]:
+        """Run a coroutine in ticks: what is a story need not be cut into callbacks.
+
+        ::
+
+            async def join(conn):
+                await conn.subscribe("SELECT * FROM player")
+                await conn.reducers.enter("arena")
+
+
+            conn.start(join(conn))
+
+        It runs at once up to its first `await`, and goes on at the end of the tick in which what it awaits happened. It
+        may await what its connection returns (outcomes, subscriptions, streams) and nothing of an event loop.
+
+        Returns:
+            What it returns, to come. What it raises of the SDK's errors is raised there; any other exception is logged
+            and handed to `on_error` as well.
+        """
+        outcome: FramePending[T] = FramePending(f"script {getattr(coroutine, '__qualname__', coroutine)}", self._report)
+        Script(coroutine, outcome, self._ready.append, self._report).step()
+        return outcome
 
     @property
     def is_closed(self) -> bool:

@@ -1,0 +1,149 @@
+"""Coroutines that go on in the ticks of a frame loop, so that a game's story can be told from top to bottom.
+
+No event loop: what such a coroutine awaits are outcomes and streams of its own connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import suppress
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
+
+from .bindings.pending import Pending
+from .bindings.streams import Stream
+
+__all__ = ["FramePending", "FrameStream", "Script"]
+
+T = TypeVar("T")
+
+
+class _Awaited(Protocol):
+    """What a script can wait for."""
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        """Call that when it makes sense to go on."""
+
+
+class FramePending(Pending[T]):
+    """An outcome to come. A coroutine that `conn.start` runs may await it, once or often."""
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if not self.done():
+            yield self
+        return self.result()
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        """Call that when the outcome is known."""
+        self.add_done_callback(lambda _: callback())
+
+
+class FrameStream(Stream[T]):
+    """A stream to read once a frame. Reading never waits: `for change in stream` ends where nothing more is recorded.
+
+    It records in every tick, until it is closed, or until nobody holds it any more. A coroutine that `conn.start` runs
+    may wait for what comes: `async for change in stream`.
+    """
+
+    _waiting: Callable[[], None] | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        """What was recorded and not read so far.
+
+        Raises:
+            SpacetimeDBError: What ended the stream, after its last item, once: `StreamOverflow`, or the end of the
+                connection.
+        """
+        with suppress(StopIteration):
+            while (item := self.next_nowait()) is not None:
+                yield item
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next item, as soon as there is one. Raises as iterating does."""
+        while True:
+            try:
+                item = self.next_nowait()
+            except StopIteration:
+                raise StopAsyncIteration from None
+            if item is not None:
+                return item
+            await _Turn(self)
+
+    def call_when_ready(self, callback: Callable[[], None]) -> None:
+        """Call that when something has been recorded, or nothing will be any more."""
+        self._waiting = callback
+
+    def _wake(self) -> bool:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting()
+        return False
+
+
+class _Turn:
+    """Gives the turn away until something is ready."""
+
+    def __init__(self, awaited: _Awaited) -> None:
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield self._awaited
+
+
+class Script(Generic[T]):
+    """Runs a coroutine as far as it gets, whenever what it waits for is ready.
+
+    Args:
+        coroutine: What to run. It may await outcomes and streams of its connection, and nothing else.
+        outcome: Gets what it returns, or the SDK's error that ends it.
+        later: Has a function called at the end of the present tick, or of the next.
+        report: Called with any other exception that ends it.
+    """
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        outcome: Pending[T],
+        later: Callable[[Callable[[], None]], None],
+        report: Callable[[Exception, str], None],
+    ) -> None:
+        self._coroutine = coroutine
+        self._outcome = outcome
+        self._later = later
+        self._report = report
+
+    def step(self) -> None:
+        """Go on. To be called when what is waited for is ready."""
+        try:
+            awaited = self._coroutine.send(None)
+        except StopIteration as end:
+            self._outcome.resolve(end.value)
+        except SpacetimeDBError as error:
+            self._outcome.fail(error)
+        except Exception as error:
+            self._report(error, self._outcome.what)
+            failed = SpacetimeDBError(f"{self._outcome.what}: it raised {type(error).__name__}")
+            failed.__cause__ = error
+            self._outcome.exception()  # the error itself has been reported
+            self._outcome.fail(failed)
+        else:
+            self._wait_for(awaited)
+
+    def _wait_for(self, awaited: object) -> None:
+        if isinstance(awaited, FramePending | FrameStream):
+            awaited.call_when_ready(lambda: self._later(self.step))
+            return
+        self._coroutine.close()
+        self._outcome.fail(
+            LocalProtocolError(f"{self._outcome.what}: expected to await outcomes and streams, got {awaited!r}")
+        )
