@@ -105,6 +105,7 @@ class Connection(BaseConnection):
         self._opened.add_done_callback(self._tell_connected)
         self._is_leaving = False
         self._ready: deque[Callable[[], None]] = deque()
+        self._scripts: set[Script[Any]] = set()
         self._driver = FrameDriver(core, ask_token=self._ask_token, on_event=self._on_event, clock=clock, ssl=ssl)
 
     # --- driving ------------------------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ class Connection(BaseConnection):
             and handed to `on_error` as well.
         """
         outcome: FramePending[T] = FramePending(f"script {getattr(coroutine, '__qualname__', coroutine)}", self._report)
-        Script(coroutine, outcome, self._ready.append, self._report).step()
+        Script(coroutine, outcome, self._ready.append, self._report, self._scripts).step()
         return outcome
 
     @property

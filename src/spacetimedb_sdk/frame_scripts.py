@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 
@@ -17,13 +17,6 @@ from .bindings.streams import Stream
 __all__ = ["FramePending", "FrameStream", "Script"]
 
 T = TypeVar("T")
-
-
-class _Awaited(Protocol):
-    """What a script can wait for."""
-
-    def call_when_ready(self, callback: Callable[[], None]) -> None:
-        """Call that when it makes sense to go on."""
 
 
 class FramePending(Pending[T]):
@@ -91,13 +84,13 @@ class FrameStream(Stream[T]):
 
 
 class _Turn:
-    """Gives the turn away until something is ready."""
+    """Gives the turn away until a stream has something to read."""
 
-    def __init__(self, awaited: _Awaited) -> None:
-        self._awaited = awaited
+    def __init__(self, stream: FrameStream[Any]) -> None:
+        self._stream = stream
 
     def __await__(self) -> Generator[Any, Any, None]:
-        yield self._awaited
+        yield self._stream
 
 
 class Script(Generic[T]):
@@ -108,6 +101,7 @@ class Script(Generic[T]):
         outcome: Gets what it returns, or the SDK's error that ends it.
         later: Has a function called at the end of the present tick, or of the next.
         report: Called with any other exception that ends it.
+        running: Has the script until it ends: a stream that only a script reads is held by nothing else.
     """
 
     def __init__(
@@ -116,14 +110,25 @@ class Script(Generic[T]):
         outcome: Pending[T],
         later: Callable[[Callable[[], None]], None],
         report: Callable[[Exception, str], None],
+        running: set[Script[Any]],
     ) -> None:
         self._coroutine = coroutine
         self._outcome = outcome
         self._later = later
         self._report = report
+        self._running = running
+        running.add(self)
 
     def step(self) -> None:
         """Go on. To be called when what is waited for is ready."""
+        awaited = self._go_on()
+        if awaited is None:
+            self._running.discard(self)
+        else:
+            awaited.call_when_ready(lambda: self._later(self.step))
+
+    def _go_on(self) -> FramePending[Any] | FrameStream[Any] | None:
+        """Run up to the next wait, and return what is waited for; None at the end."""
         try:
             awaited = self._coroutine.send(None)
         except StopIteration as end:
@@ -137,13 +142,10 @@ class Script(Generic[T]):
             self._outcome.exception()  # the error itself has been reported
             self._outcome.fail(failed)
         else:
-            self._wait_for(awaited)
-
-    def _wait_for(self, awaited: object) -> None:
-        if isinstance(awaited, FramePending | FrameStream):
-            awaited.call_when_ready(lambda: self._later(self.step))
-            return
-        self._coroutine.close()
-        self._outcome.fail(
-            LocalProtocolError(f"{self._outcome.what}: expected to await outcomes and streams, got {awaited!r}")
-        )
+            if isinstance(awaited, FramePending | FrameStream):
+                return awaited
+            self._coroutine.close()
+            self._outcome.fail(
+                LocalProtocolError(f"{self._outcome.what}: expected to await outcomes and streams, got {awaited!r}")
+            )
+        return None

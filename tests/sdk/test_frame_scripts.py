@@ -1,0 +1,116 @@
+"""Coroutines in a frame loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from spacetimedb_sdk import ConnectionLost, LocalProtocolError, ReducerError, SpacetimeDBError
+from spacetimedb_sdk.frame import connect
+from spacetimedb_sdk.testing import serve
+from tests.behaviour_module import behaviour
+
+from .test_frame import ALL, outcome, until
+
+
+@pytest.fixture
+def server():
+    with serve(behaviour) as server:
+        yield server
+
+
+@pytest.fixture
+def conn(server):
+    with connect(server.uri, server.database, reconnect=None) as conn:
+        until(conn, conn.opened.done)
+        yield conn
+
+
+def test_a_script_runs_at_once_up_to_its_first_await_and_then_in_ticks(conn):
+    log = []
+
+    async def script():
+        log.append("begun")
+        await conn.subscribe(ALL)
+        log.append("subscribed")
+        await conn.reducers.add_pair(1, "one", 0, 10)
+        return [pair.key for pair in conn.db.pair]
+
+    running = conn.start(script())
+    assert log == ["begun"]
+    assert outcome(conn, running) == ["one"]
+
+
+def test_streams_are_read_as_they_grow(conn):
+    async def watch():
+        seen = []
+        async for change in conn.db.pair.changes():
+            seen.append(change.row.key)
+            if len(seen) == 3:
+                break
+        return seen
+
+    async def write():
+        await conn.subscribe(ALL)
+        for n, key in enumerate("abc"):
+            await conn.reducers.add_pair(n, key, 0, n)
+
+    watching = conn.start(watch())
+    gc.collect()  # nobody but the script itself holds its stream
+    outcome(conn, conn.start(write()))
+    assert outcome(conn, watching) == ["a", "b", "c"]
+
+
+def test_an_error_of_the_sdk_is_the_outcome(conn):
+    async def script():
+        await conn.reducers.set_name("")
+
+    with pytest.raises(ReducerError):
+        outcome(conn, conn.start(script()))
+
+
+def test_any_other_error_is_reported_too(conn):
+    errors = []
+    conn.on_error(lambda error, where: errors.append((type(error), where)))
+
+    async def script():
+        await conn.query(ALL)
+        raise ZeroDivisionError
+
+    with pytest.raises(SpacetimeDBError, match="it raised ZeroDivisionError") as caught:
+        outcome(conn, conn.start(script()))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    [(kind, where)] = errors
+    assert (kind, where.endswith("script")) == (ZeroDivisionError, True)
+
+
+def test_what_belongs_to_an_event_loop_cannot_be_awaited(conn):
+    async def script():
+        await asyncio.sleep(0)
+
+    with pytest.raises(LocalProtocolError, match="expected to await outcomes and streams, got None"):
+        outcome(conn, conn.start(script()))
+
+
+def test_the_end_of_the_connection_is_told_to_whoever_waits(server, conn):
+    async def call():
+        async for _ in conn.transactions():
+            pass
+
+    running = conn.start(call())
+    server.drop_clients()
+    with pytest.raises(ConnectionLost):
+        until(conn, running.done)
+    assert running.done()
+    with pytest.raises(ConnectionLost):
+        running.result()
+
+
+def test_awaiting_an_outcome_twice_gives_it_twice(conn):
+    async def script():
+        rows = conn.query(ALL)
+        return await rows, await rows
+
+    assert outcome(conn, conn.start(script())) == ([], [])
