@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeGuard, TypeVar
 
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 
@@ -130,7 +130,7 @@ class Script(Generic[T]):
     def _go_on(self) -> FramePending[Any] | FrameStream[Any] | None:
         """Run up to the next wait, and return what is waited for; None at the end."""
         try:
-            awaited = self._coroutine.send(None)
+            awaited: object = self._coroutine.send(None)
         except StopIteration as end:
             self._outcome.resolve(end.value)
         except SpacetimeDBError as error:
@@ -142,10 +142,14 @@ class Script(Generic[T]):
             self._outcome.exception()  # the error itself has been reported
             self._outcome.fail(failed)
         else:
-            if isinstance(awaited, FramePending | FrameStream):
+            if _is_ours(awaited):
                 return awaited
             self._coroutine.close()
             self._outcome.fail(
                 LocalProtocolError(f"{self._outcome.what}: expected to await outcomes and streams, got {awaited!r}")
             )
         return None
+
+
+def _is_ours(awaited: object) -> TypeGuard[FramePending[Any] | FrameStream[Any]]:
+    return isinstance(awaited, FramePending | FrameStream)
