@@ -7,6 +7,7 @@ piece of memory while nobody looks, and whoever looks gets all of it. Nothing he
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import mmap
 import ssl as tls
 from contextlib import suppress
@@ -34,10 +35,20 @@ async def connect(host: str, port: int, context: tls.SSLContext | None = None) -
     """
     loop = asyncio.get_running_loop()
     name = None if context is None else host.rstrip(".")
+    # Racing addresses, asyncio loses a socket when it is cancelled in the moment of success; one address needs no race.
+    delay = None if _is_address(host) else NEXT_ADDRESS_DELAY
     _, link = await loop.create_connection(
-        _Link, host, port, ssl=context, server_hostname=name, happy_eyeballs_delay=NEXT_ADDRESS_DELAY
+        _Link, host, port, ssl=context, server_hostname=name, happy_eyeballs_delay=delay
     )
     return AsyncioStream(link)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class _Link(asyncio.BufferedProtocol):
