@@ -173,7 +173,9 @@ class Database:
         """Tell every client what concerns it, except the caller, whose share is returned."""
         share: list[QuerySetUpdate] = []
         for client in self._clients if changes else ():
-            updates = [(set_id, query_set.updates(changes)) for set_id, query_set in client.query_sets.items()]
+            updates = [
+                (set_id, query_set.updates(self.storage, changes)) for set_id, query_set in client.query_sets.items()
+            ]
             concerned = [QuerySetUpdate(set_id, tables) for set_id, tables in updates if tables]
             if client is caller:
                 share = concerned

@@ -1,24 +1,36 @@
-"""The SQL of subscriptions and one-off queries, from text to a tree (protocol reference, 2.6).
+"""The SQL of queries, from text to a tree (protocol reference, 2.6).
 
-One SELECT of whole rows of one table, and a condition. Whatever else a text is, it is refused, in the words of the real
-server where those were recorded. Nothing here knows which tables there are.
+One SELECT from one table, or from tables that are joined, and a condition. Whatever else a text is, it is refused, in
+the words of the real server where those were recorded. Nothing here knows which tables there are.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Final, Literal, NoReturn, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from spacetimedb_proto.errors import SpacetimeDBError
+from .sql_tokens import SqlError, Token, Tokens
 
-__all__ = ["Bool", "Compare", "Expression", "Logic", "Name", "Select", "Sender", "SqlError", "Text", "parse"]
-
-
-class SqlError(SpacetimeDBError):
-    """A query that the server refuses; the text is what clients are told."""
+__all__ = [
+    "Bool",
+    "Columns",
+    "Compare",
+    "Count",
+    "Expression",
+    "Join",
+    "Logic",
+    "Name",
+    "Parser",
+    "Select",
+    "Sender",
+    "Source",
+    "SqlError",
+    "Star",
+    "Text",
+    "parse",
+]
 
 
 @attrs.frozen
@@ -69,68 +81,73 @@ Expression: TypeAlias = Bool | Text | Sender | Name | Compare | Logic
 
 
 @attrs.frozen
+class Source:
+    """A table in a FROM clause: its name as written, and what the query calls it."""
+
+    table: str
+    alias: str
+
+
+@attrs.frozen
+class Join:
+    """Another table, and which column equals which; None for every row with every row."""
+
+    source: Source
+    on: Compare | None
+
+
+@attrs.frozen
+class Star:
+    """All columns: of the only table, or of the one that is named."""
+
+    table: str | None
+
+
+@attrs.frozen
+class Columns:
+    """Some columns, and what they are called in the result."""
+
+    columns: tuple[tuple[Name, str], ...]
+
+
+@attrs.frozen
+class Count:
+    """How many rows there are, and what that is called."""
+
+    name: str
+
+
+@attrs.frozen
 class Select:
     """A whole query.
 
     Attributes:
-        table: The table's name as written.
-        alias: What the query calls it.
-        star: The name in front of `.*`, or None for a bare `*`.
-        is_projection: Whether it asks for columns rather than rows.
+        source: The first table.
+        joins: The others.
+        projection: What of the rows is asked for.
         where: The condition, or None for all rows.
+        limit: How many rows at most, as written, or None for all.
     """
 
-    table: str
-    alias: str
-    star: str | None
-    is_projection: bool
+    source: Source
+    joins: tuple[Join, ...]
+    projection: Star | Columns | Count
     where: Expression | None
+    limit: str | None
 
 
 MAX_DEPTH: Final = 50
 """Expressions inside each other, as on the real server; so the parser's stack is bounded."""
 
-_TOKEN: Final = re.compile(
-    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
-    |(?P<hex>0[xX][0-9a-fA-F]*|[xX]'[^']*')
-    |(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
-    |(?P<odd>[eEnNbB]'(?:[^']|'')*'|\$\w+|:(?!sender\b)\w+)
-    |(?P<sender>:sender\b)
-    |(?P<string>'(?:[^']|'')*')
-    |(?P<quoted>"(?:[^"]|"")*")
-    |(?P<word>[^\W\d]\w*)
-    |(?P<operator><>|!=|==|<=|>=|\|\||.)""",
-    re.VERBOSE | re.DOTALL,
-)
 _COMPARISONS: Final = {"=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%", "||", "&", "|", "^"})
 _OTHER_STATEMENTS: Final = frozenset(
     {"INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "SET", "SHOW", "TRUNCATE"}
 )
 _JOINS: Final = frozenset({"JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL"})
-_CLAUSES: Final = frozenset(
-    {"ORDER", "GROUP", "HAVING", "LIMIT", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT", "FOR"}
-)
-_NO_ALIAS: Final = _JOINS | _CLAUSES | {"WHERE", "ON", "USING"}
+_CLAUSES: Final = frozenset({"ORDER", "GROUP", "HAVING", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT", "FOR"})
+_NO_ALIAS: Final = _JOINS | _CLAUSES | {"WHERE", "ON", "USING", "LIMIT", "SET"}
 _TESTS: Final = frozenset({"NOT", "IN", "LIKE", "ILIKE", "IS", "BETWEEN", "SIMILAR", "COLLATE"})
-
-
-@attrs.frozen
-class _Token:
-    kind: str
-    text: str
-    start: int
-
-    @property
-    def keyword(self) -> str:
-        """The word in capitals; nothing that is no bare word is a keyword."""
-        return self.text.upper() if self.kind == "word" else ""
-
-    @property
-    def identifier(self) -> str | None:
-        if self.kind == "quoted":
-            return self.text[1:-1].replace('""', '"')
-        return self.text if self.kind == "word" else None
 
 
 def parse(text: str) -> Select:
@@ -139,147 +156,162 @@ def parse(text: str) -> Select:
     Raises:
         SqlError: It is none, or one that subscriptions do not know.
     """
-    return _Parser(text).statement()
+    parser = Parser(text)
+    start = parser.start()
+    if parser.keyword in _OTHER_STATEMENTS:
+        raise SqlError("Unsupported: Non-SELECT queries")
+    select = parser.select()
+    if select.limit is not None:
+        raise SqlError(f"Unsupported: {parser.whole(start)}")
+    return select
 
 
-class _Parser:
+class Parser(Tokens):
+    """Reads SELECT, and the expressions of other statements."""
+
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = list(self._scan())
-        self._position = 0
+        super().__init__(text)
         self._depth = 0
-
-    # --- tokens -------------------------------------------------------------------------------------------------------
-
-    def _scan(self) -> Iterator[_Token]:
-        for match in _TOKEN.finditer(self._text):
-            token = _Token(match.lastgroup or "", match[0], match.start())
-            if self._text[token.start : token.start + 2] == "/*" and token.kind == "operator":
-                raise SqlError("sql parser error: Unexpected EOF while in a multi-line comment")
-            if token.text in ("'", '"'):
-                raise SqlError(f"sql parser error: {self._unterminated(token)}{self._place(token)}")
-            if token.kind != "space":
-                yield token
-        yield _Token("end", "", len(self._text))
-
-    @staticmethod
-    def _unterminated(token: _Token) -> str:
-        return "Unterminated string literal" if token.text == "'" else "Expected close delimiter '\"' before EOF."
-
-    def _place(self, token: _Token) -> str:
-        line = self._text.count("\n", 0, token.start) + 1
-        return f" at Line: {line}, Column {token.start - self._text.rfind(chr(10), 0, token.start)}"
-
-    @property
-    def _next(self) -> _Token:
-        return self._tokens[self._position]
-
-    @property
-    def _after_next(self) -> _Token:
-        return self._tokens[min(self._position + 1, len(self._tokens) - 1)]
-
-    def _take(self) -> _Token:
-        token = self._next
-        if token.kind != "end":
-            self._position += 1
-        return token
-
-    def _takes(self, *wanted: str) -> bool:
-        """Take the next token if it is one of these keywords or operators."""
-        found = (self._next.keyword or self._next.text) in wanted and self._next.kind in ("word", "operator")
-        if found:
-            self._take()
-        return found
-
-    def _expected(self, what: str) -> NoReturn:
-        token = self._next
-        found = f"{token.text}{self._place(token)}" if token.kind != "end" else "EOF"
-        raise SqlError(f"sql parser error: Expected {what}, found: {found}")
-
-    def _rest(self, start: int) -> str:
-        """The text from a position to the end of the statement, with single spaces."""
-        end = next((token.start for token in self._tokens[self._position :] if token.text == ";"), len(self._text))
-        return " ".join(self._text[start:end].split())
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
-    def statement(self) -> Select:
+    def start(self) -> int:
+        """Where the statement begins; raises `SqlError` if there is none."""
         while self._takes(";"):
             pass
         if self._next.kind == "end":
             raise SqlError("Empty SQL query")
-        if self._next.keyword in _OTHER_STATEMENTS:
-            raise SqlError("Unsupported: Non-SELECT queries")
+        return self._next.start
+
+    @property
+    def keyword(self) -> str:
+        """The keyword that comes next, in capitals."""
+        return self._next.keyword
+
+    def whole(self, start: int) -> str:
+        """The statement that began there, with single spaces."""
+        return " ".join(self._text[start:].rstrip("; \t\r\n").split())
+
+    def select(self) -> Select:
+        """A whole SELECT, up to the end of the text."""
         start = self._next.start
         if not self._takes("SELECT"):
             self._expected("an SQL statement")
         select = self._select(start)
+        self._end()
+        return select
+
+    def _end(self) -> None:
         if self._next.kind != "end" and self._next.text != ";":
             self._expected("end of statement")
         while self._takes(";"):
             pass
         if self._next.kind != "end":
             raise SqlError("Multiple SQL statements are not supported")
-        return select
 
     def _select(self, start: int) -> Select:
         if self._next.keyword == "DISTINCT":
             raise SqlError(f"Unsupported SELECT: {self._rest(start)}")
         if self._next.keyword == "FROM":  # the real server takes it for a column, and then misses this
             raise SqlError("A FROM clause is required")
-        star, is_projection = self._projection()
+        projection = self._projection()
         if not self._takes("FROM"):
             if self._next.kind == "end" or self._next.text == ";":
                 raise SqlError("A FROM clause is required")
             self._expected("end of statement")
-        table, alias = self._from()
-        where = self._expression() if self._takes("WHERE") else None
+        source = self._source()
+        joins: list[Join] = []
+        while self._next.keyword in _JOINS:
+            joins.append(self._join())
+        where = self._where()
+        limit = self._limit() if self._takes("LIMIT") else None
         if self._next.keyword in _CLAUSES:
             raise SqlError(f"Unsupported: {self._rest(start)}")
-        return Select(table, alias, star, is_projection, where)
+        select = Select(source, tuple(joins), projection, where, limit)
+        if joins and any(name.table is None for name in _names(select)):
+            raise SqlError("Names must be qualified when using joins")
+        return select
 
-    def _projection(self) -> tuple[str | None, bool]:
-        """What stands before FROM: the name before `.*`, and whether columns are asked for."""
+    def _where(self) -> Expression | None:
+        return self._expression() if self._takes("WHERE") else None
+
+    def _limit(self) -> str:
+        if self._next.kind != "number":
+            raise SqlError(f"Unsupported LIMIT expression: {self._next.text}")
+        return self._take().text
+
+    # --- what is asked for --------------------------------------------------------------------------------------------
+
+    def _projection(self) -> Star | Columns | Count:
+        """What stands before FROM."""
         if self._takes("*"):
-            return None, False
+            return Star(None)
         name = self._next.identifier
         if name is not None and [token.text for token in self._tokens[self._position + 1 :][:2]] == [".", "*"]:
             self._position += 3
-            return name, False
-        if self._next.kind in ("end", "operator"):
-            self._expected("an expression:")
-        is_call = self._after_next.text == "("
-        taken: list[_Token] = []
-        while self._next.kind != "end" and self._next.keyword != "FROM" and self._next.text != ";":
-            taken.append(self._take())
-        if is_call and not any(token.keyword == "AS" for token in taken):
-            raise SqlError("Aggregate expressions must have column aliases")
-        return None, True
+            return Star(name)
+        if self._after_next.text == "(" and name is not None:
+            return self._aggregate()
+        return Columns(tuple(self._projected() for _ in self._list()))
 
-    def _from(self) -> tuple[str, str]:
+    def _aggregate(self) -> Count:
         start = self._next.start
+        taken: list[Token] = []
+        while self._next.kind != "end" and self._next.keyword not in ("AS", "FROM") and self._next.text not in ";,":
+            taken.append(self._take())
+        call = " ".join(self._text[start : self._next.start].split())
+        if not self._takes("AS"):
+            raise SqlError("Aggregate expressions must have column aliases")
+        if [token.text.upper() for token in taken] != ["COUNT", "(", "*", ")"]:
+            raise SqlError(f"Unsupported aggregate function: {call}")
+        return Count(self._identifier())
+
+    def _projected(self) -> tuple[Name, str]:
+        token = self._next
+        if token.text == "*":
+            raise SqlError("Mixed wildcard projections are not supported")
+        if token.identifier is None and (token.kind in ("end", "operator")):
+            self._expected("an expression:")
+        if token.identifier is None or self._after_next.text == "(":
+            raise SqlError(f"Unsupported projection expression: {self._take().text}")
+        name = self._name()
+        if self._takes("AS") or (self._next.identifier is not None and self._next.keyword != "FROM"):
+            return name, self._identifier()
+        return name, name.column
+
+    # --- tables -------------------------------------------------------------------------------------------------------
+
+    def _source(self) -> Source:
+        begin = self._next.start
         if self._next.text == "(":
-            raise SqlError(f"Unsupported FROM expression: {self._rest(start)}")
+            raise SqlError(f"Unsupported FROM expression: {self._rest(begin)}")
         table = self._identifier()
         if self._next.text == ".":
-            raise SqlError(f"Multi-part names are not supported: {self._rest(start)}")
+            raise SqlError(f"Multi-part names are not supported: {self._rest(begin)}")
         if self._next.text == "(":
-            raise SqlError(f"Unsupported FROM expression: {self._rest(start)}")
+            raise SqlError(f"Unsupported FROM expression: {self._rest(begin)}")
         alias = table
         if self._takes("AS") or (self._next.identifier is not None and self._next.keyword not in _NO_ALIAS):
             alias = self._identifier()
         if self._next.text == ",":
             raise SqlError("Implicit joins are not supported")
-        if self._next.keyword in _JOINS:
-            raise SqlError("joins are not supported by the testing server")
-        return table, alias
+        return Source(table, alias)
 
-    def _identifier(self) -> str:
-        name = self._next.identifier
-        if name is None:
-            self._expected("identifier")
-        self._take()
-        return name
+    def _join(self) -> Join:
+        is_cross = self._takes("CROSS")
+        if not is_cross:
+            self._takes("INNER")
+        if not self._takes("JOIN"):
+            raise SqlError("Non-inner joins are not supported")
+        source = self._source()
+        if self._next.keyword == "USING":
+            raise SqlError("Non-inner joins are not supported")
+        if is_cross or not self._takes("ON"):
+            return Join(source, None)
+        on = self._expression()
+        if isinstance(on, Compare) and on.operator == "=" and isinstance(on.left, Name) and isinstance(on.right, Name):
+            return Join(source, on)
+        raise SqlError("Non-inner joins are not supported")  # which is what the real server calls all other conditions
 
     # --- expressions --------------------------------------------------------------------------------------------------
 
@@ -333,7 +365,7 @@ class _Parser:
             return literal
         return self._name()
 
-    def _literal(self, token: _Token) -> Expression | None:
+    def _literal(self, token: Token) -> Expression | None:
         match token.kind:
             case "number":
                 return Text(token.text)
@@ -361,3 +393,20 @@ class _Parser:
         if self._next.text in ("(", "."):
             raise SqlError(f"Unsupported expression: {self._rest(start)}")
         return Name(table, column)
+
+
+def _names(select: Select) -> Iterator[Name]:
+    """All columns that a query names."""
+    if isinstance(select.projection, Columns):
+        yield from (name for name, _ in select.projection.columns)
+    waiting: list[Expression | None] = [select.where, *(join.on for join in select.joins)]
+    while waiting:
+        match waiting.pop():
+            case Name() as name:
+                yield name
+            case Compare(_, left, right):
+                waiting += [left, right]
+            case Logic(_, parts):
+                waiting += parts
+            case _:
+                pass

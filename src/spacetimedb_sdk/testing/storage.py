@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -20,7 +20,10 @@ from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 from spacetimedb_proto.schema.definitions import Sequence, Table
 from spacetimedb_proto.schema.model import Schema
 
-__all__ = ["Changes", "ConstraintError", "Storage", "TableStorage"]
+__all__ = ["Changes", "ConstraintError", "Rows", "Storage", "TableStorage"]
+
+Rows: TypeAlias = Mapping[bytes, Any]
+"""Rows by their bytes."""
 
 
 class ConstraintError(SpacetimeDBError):
@@ -31,8 +34,8 @@ class ConstraintError(SpacetimeDBError):
 class Changes:
     """What one transaction did to one table, net: rows by their bytes."""
 
-    inserts: Mapping[bytes, Any]
-    deletes: Mapping[bytes, Any]
+    inserts: Rows
+    deletes: Rows
 
 
 class TableStorage:
@@ -51,6 +54,7 @@ class TableStorage:
         self.row_class = codec.python_type
         self.rows: dict[bytes, Any] = {}
         self._unique: dict[int, dict[bytes, bytes]] = {column: {} for column in definition.unique}
+        self._having: dict[int, dict[bytes, dict[bytes, Any]]] = {}
         self._next_numbers = {sequence.column: sequence.start or 1 for sequence in definition.sequences}
         self._inserted: dict[bytes, Any] = {}
         self._deleted: dict[bytes, Any] = {}
@@ -89,7 +93,8 @@ class TableStorage:
         aliases = {field.name: field.alias or field.name for field in attrs.fields(self.row_class)}
         return self.row_class(**{aliases[name]: value for name, value in given.items()})
 
-    def _key(self, column: int, row: Any) -> bytes:
+    def key(self, column: int, row: Any) -> bytes:
+        """The bytes of one column of a row, which are equal where the values are."""
         return self.codec.column(column).encode(getattr(row, self.codec.field_names[column]))
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -114,8 +119,17 @@ class TableStorage:
         return [
             decode(data)
             for data, row in self.rows.items()
-            if all(self._key(column, row) == key for column, key in keys.items())
+            if all(self.key(column, row) == key for column, key in keys.items())
         ]
+
+    def having(self, column: int, key: bytes) -> Rows:
+        """The rows that have `key` in a column, as `key()` makes it; an index is kept from the first question on."""
+        if column not in self._having:
+            index: dict[bytes, dict[bytes, Any]] = {}
+            for data, row in self.rows.items():
+                index.setdefault(self.key(column, row), {})[data] = row
+            self._having[column] = index
+        return self._having[column].get(key, {})
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -137,7 +151,7 @@ class TableStorage:
 
     def _add(self, data: bytes, row: Any) -> None:
         for column, index in self._unique.items():
-            if self._key(column, row) in index:
+            if self.key(column, row) in index:
                 where, what = self.definition.name, self.definition.columns[column].name
                 raise ConstraintError(f"insertion error on table `{where}`: duplicate unique column `{what}`")
         self._put(data, row)
@@ -176,12 +190,16 @@ class TableStorage:
     def _put(self, data: bytes, row: Any) -> None:
         self.rows[data] = row
         for column, index in self._unique.items():
-            index[self._key(column, row)] = data
+            index[self.key(column, row)] = data
+        for column, groups in self._having.items():
+            groups.setdefault(self.key(column, row), {})[data] = row
 
     def _take(self, data: bytes) -> Any:
         row = self.rows.pop(data)
         for column, index in self._unique.items():
-            del index[self._key(column, row)]
+            del index[self.key(column, row)]
+        for column, groups in self._having.items():
+            del groups[self.key(column, row)][data]
         return row
 
     def _numbered(self, row: Any) -> Any:

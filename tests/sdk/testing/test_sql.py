@@ -91,9 +91,64 @@ def test_long_queries():
     assert refusal(compile_query, long) == f'SQL query exceeds maximum allowed length: "{long[:120]}..."'
 
 
-def test_joins_are_for_later():
-    query = "SELECT p.* FROM pair p JOIN user u ON p.key = u.name"
-    assert refusal(compile_query, query) == "joins are not supported by the testing server"
+NO_TABLE = "no such table: `{}`. If the table exists, it may be marked private."
+NOT_ROWS = "Column projections are not supported in subscriptions; Subscriptions must return a table type"
+NO_LOOKUP = "Event tables cannot be used as the lookup table in subscription joins"
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("SELECT * FROM pair p JOIN pair q ON p.id = q.id", "SELECT * is not supported for joins"),
+        ("SELECT x.* FROM pair p JOIN pair q ON p.id = q.id", "`x` is not in scope"),
+        ("SELECT p.* FROM pair p JOIN pair p ON p.id = p.id", "Duplicate name `p`"),
+        ("SELECT p.* FROM pair p JOIN pair q ON id = q.id", "Names must be qualified when using joins"),
+        ("SELECT p.* FROM pair p JOIN pair q ON p.id = q.id WHERE id = 1", "Names must be qualified when using joins"),
+        ("SELECT p.* FROM pair p LEFT JOIN pair q ON p.id = q.id", "Non-inner joins are not supported"),
+        ("SELECT p.* FROM pair p NATURAL JOIN pair q", "Non-inner joins are not supported"),
+        ("SELECT p.* FROM pair p JOIN pair q ON p.id < q.id", "Non-inner joins are not supported"),
+        ("SELECT p.* FROM pair p JOIN pair q ON p.id = 5", "Non-inner joins are not supported"),
+        ("SELECT p.* FROM pair p JOIN pair q USING (id)", "Non-inner joins are not supported"),
+        ("SELECT p.* FROM pair p JOIN nope n ON p.id = n.id", NO_TABLE.format("nope")),
+        ("SELECT p.* FROM pair p JOIN pair q ON p.id = q.value", "Unexpected type: (expected) I32 != U32 (inferred)"),
+        ("SELECT p.* FROM pair p JOIN pair q ON p.id = q.nope", "`nope` is not in scope"),
+        ("SELECT p.* FROM pair p JOIN message m ON p.id = m.id", "Unexpected type: (expected) U64 != U32 (inferred)"),
+        ("SELECT p.id FROM pair p JOIN pair q ON p.id = q.id", NOT_ROWS),
+        ("SELECT p.*, q.id FROM pair p", "sql parser error: Expected end of statement, found: , at Line: 1, Column 11"),
+        ("SELECT id, * FROM pair", "Mixed wildcard projections are not supported"),
+        ("SELECT SUM(id) AS n FROM pair", "Unsupported aggregate function: SUM(id)"),
+        ("SELECT 1 FROM pair", "Unsupported projection expression: 1"),
+    ],
+)  # fmt: skip
+def test_refused_joins_and_projections(query, error):
+    assert refusal(compile_query, query) == error
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("SELECT p.* FROM pair p JOIN pair q ON p.value = q.value", "Subscriptions require indexes on join columns"),
+        ("SELECT p.* FROM pair p JOIN pair q", "Subscriptions require indexes on join columns"),
+        ("SELECT p.* FROM pair p CROSS JOIN pair q", "Subscriptions require indexes on join columns"),
+        ("SELECT p.* FROM pair p JOIN notice n ON p.key = n.text", NO_LOOKUP),
+        ("SELECT n.* FROM notice n JOIN no_key k ON k.text = n.text", "Subscriptions require indexes on join columns"),
+    ],
+)  # fmt: skip
+def test_subscriptions_look_rows_up(query, error):
+    assert refusal(compile_query, query) is None
+    assert refusal(compile_subscription, query) == f"{error}, executing: `{query}`"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT p.* FROM pair p JOIN pair q ON p.value = q.group",
+        "SELECT n.* FROM notice n JOIN pair p ON p.key = n.text",
+        "SELECT n.* FROM pair p INNER JOIN notice AS n ON p.key = n.text WHERE p.id > 5 AND n.text <> 'x'",
+    ],
+)
+def test_one_index_is_enough(query):
+    assert refusal(compile_subscription, query) is None
 
 
 @pytest.mark.parametrize(
