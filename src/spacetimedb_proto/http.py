@@ -258,8 +258,16 @@ class HttpServerExchange:
             return attrs.evolve(self._request, body=bytes(self._body))
         return NEED_DATA
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
+    def respond(
+        self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", *, is_whole: bool = True
+    ) -> None:
         """Answer the request.
+
+        Args:
+            status: Of the answer.
+            headers: Its headers.
+            body: Its body.
+            is_whole: Whether that is all of the body; otherwise `add` and `finish` go on with it.
 
         Raises:
             LocalProtocolError: There is no request to answer, or a header cannot be sent.
@@ -267,9 +275,20 @@ class HttpServerExchange:
         own = list(headers)
         if _header(own, "connection") is None:
             own.append(("connection", "close"))
-        own.append(("content-length", str(len(body))))
+        # RFC 9110, 6.4.1: some answers have no body, and with it no length.
+        if is_whole and status not in (204, 304):
+            own.append(("content-length", str(len(body))))
         self._send(_head(h11.Response, status, own))
-        self._send(h11.Data(data=body))
+        self.add(body)
+        if is_whole:
+            self.finish()
+
+    def add(self, data: bytes) -> None:
+        """Send another part of an answer that is not whole yet."""
+        self._send(h11.Data(data=data))
+
+    def finish(self) -> None:
+        """End an answer that was not whole."""
         self._send(h11.EndOfMessage())
 
     def switch(self, headers: Iterable[tuple[str, str]]) -> None:

@@ -254,6 +254,7 @@ class ServerConnection(FramedConnection):
         self._request: HttpRequest | None = None
         self._waiting: HttpRequest | UpgradeRequest | None = None
         self._session: ServerSession | None = None
+        self._is_responding = False
         self._is_ending_told = False
 
     def next_event(self) -> ServerEvent | NeedData:
@@ -291,17 +292,47 @@ class ServerConnection(FramedConnection):
         if trailing:
             self.receive_data(trailing)
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
+    def respond(
+        self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", *, is_whole: bool = True
+    ) -> None:
         """Answer a request over HTTP, which also refuses an upgrade. The link ends with it.
+
+        Args:
+            status: Of the answer.
+            headers: Its headers.
+            body: Its body.
+            is_whole: Whether that is all of the body; otherwise `add_to_response` goes on with it until `close`.
 
         Raises:
             LocalProtocolError: There is no request to answer.
         """
         if self._state is not ConnectionState.CONNECTING:
             raise LocalProtocolError("there is no request to respond to")
-        self._exchange.respond(status, headers, body)
+        self._exchange.respond(status, headers, body, is_whole=is_whole)
         self._out.append(self._exchange.data_to_send())
-        self._end(ConnectionInput.REJECTED, None, NORMAL, "")
+        self._is_responding = not is_whole
+        if is_whole:
+            self._end(ConnectionInput.REJECTED, None, NORMAL, "")
+
+    def add_to_response(self, data: bytes) -> None:
+        """Send another part of an answer that is not whole yet; without effect once the link has ended.
+
+        Raises:
+            LocalProtocolError: There is no such answer.
+        """
+        if self._state is ConnectionState.CLOSED:
+            return
+        if not self._is_responding:
+            raise LocalProtocolError("there is no answer to go on with")
+        self._exchange.add(data)
+        self._out.append(self._exchange.data_to_send())
+
+    def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """End the connection; an answer that is not whole yet ends here. As `FramedConnection.close` otherwise."""
+        if self._is_responding and self._state is not ConnectionState.CLOSED:
+            self._exchange.finish()
+            self._out.append(self._exchange.data_to_send())
+        super().close(code, reason)
 
     def ping(self) -> None:
         """Send a ping, if the connection is upgraded and not ending."""

@@ -12,7 +12,7 @@ from spacetimedb_proto.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
-from spacetimedb_proto.events import Disconnected, Transaction
+from spacetimedb_proto.events import NEED_DATA, Disconnected, Transaction
 from spacetimedb_proto.http import HttpExchange, HttpRequest
 from spacetimedb_proto.server import ServerSession
 from spacetimedb_proto.websocket import ServerConnection, UpgradeRequest
@@ -37,6 +37,36 @@ def test_server_hands_out_http_requests():
     server.respond(200, [("content-type", "text/plain")], b"hello")
     assert server.data_to_send().endswith(b"\r\n\r\nhello")
     assert the_end(server) == Disconnected(None, 1000, "")
+
+
+def test_server_answers_in_parts():
+    server = asked()
+    exchange = HttpExchange("GET", ENDPOINT, "/v1/ping")
+    [_] = events(server)
+    with pytest.raises(LocalProtocolError, match=r"^there is no answer to go on with$"):
+        server.add_to_response(b"early")
+    server.respond(200, [("content-type", "text/plain")], b"one,", is_whole=False)
+    server.add_to_response(b"two")
+    exchange.receive_data(server.data_to_send())
+    assert (exchange.partial.header("transfer-encoding"), exchange.partial.body) == ("chunked", b"one,two")
+    assert exchange.next_event() is NEED_DATA
+    assert events(server) == []
+    server.close()
+    exchange.receive_data(server.data_to_send())
+    assert exchange.next_event().body == b"one,two"
+    assert isinstance(the_end(server), Disconnected)
+    server.add_to_response(b"late")
+    server.close()
+    assert server.data_to_send() == b""
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_answer():
+    server = asked()
+    [_] = events(server)
+    server.respond(200, body=b"one", is_whole=False)
+    server.receive_eof()
+    assert isinstance(the_end(server), Disconnected)
+    server.add_to_response(b"two")
 
 
 @pytest.mark.parametrize(
