@@ -5,13 +5,14 @@ Handles know columns by their Python names and rows by their classes; where rows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, cast, overload
 
 import attrs
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 
+from .logs import Level
 from .storage import ConstraintError, Storage, TableStorage
 
 __all__ = ["ReducerContext", "TableHandle", "Tables"]
@@ -164,3 +165,8 @@ class ReducerContext:
     connection_id: ConnectionId | None
     timestamp: Timestamp
     db: Tables
+    _write: Callable[[Level, str], None] = attrs.field(repr=False, eq=False)
+
+    def log(self, message: str, level: Level = "Info") -> None:
+        """Write a line to the database's log, which its owner reads over HTTP; it stays if the call is undone."""
+        self._write(level, message)

@@ -6,29 +6,23 @@ order of the calls, one thing after the other, and clock and ids come from outsi
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import attrs
 
-from spacetimedb_proto.bsatn.codec import ParamsCodec
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
-from spacetimedb_proto.errors import (
-    CallError,
-    ConnectionRefused,
-    DecodeError,
-    LocalProtocolError,
-    ReducerError,
-)
-from spacetimedb_proto.schema.definitions import Function
+from spacetimedb_proto.errors import ConnectionRefused, LocalProtocolError, ReducerError
 from spacetimedb_proto.wire import messages
 from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, QuerySetUpdate, ServerMessage
 
-from .context import ReducerContext, Tables
+from .context import ReducerContext
+from .execution import SqlResult, execute
+from .functions import Caller, Failure, Fault, Functions, Success
+from .logs import Log
 from .migration import carry_rows
-from .module import Lifecycle, Module, ModuleFunction
+from .module import Lifecycle, Module
 from .queries import compile_query
 from .sql import SqlError
 from .storage import Changes, Storage
@@ -40,9 +34,6 @@ __all__ = ["Client", "Database"]
 logger = logging.getLogger("spacetimedb_sdk.testing")
 
 T = TypeVar("T")
-
-FATAL: Final = "The instance encountered a fatal error."
-"""All that a client learns about a fault in the module (protocol reference, 3.5)."""
 
 
 @attrs.define(eq=False)
@@ -61,17 +52,14 @@ class Client:
     deliver: Callable[[ServerMessage], None]
     query_sets: dict[int, QuerySet] = attrs.field(factory=dict[int, QuerySet], init=False)
 
+    @property
+    def caller(self) -> Caller:
+        """On whose behalf functions run that it calls."""
+        return Caller(self.identity, self.connection_id)
+
     def __str__(self) -> str:
         """As the real server names a client in its errors."""
         return f"(Identity({self.identity}), ConnectionId({self.connection_id}))"
-
-
-@attrs.frozen
-class _Caller:
-    """On whose behalf a function runs."""
-
-    identity: Identity
-    connection_id: ConnectionId | None
 
 
 class Database:
@@ -88,7 +76,9 @@ class Database:
         identity: Its own, by which clients may also address it.
         schema: The module's.
         clock: As given.
+        owner: Whose it is, by the subject of the owner's tokens.
         storage: Its rows.
+        log: What happened in the module.
 
     Raises:
         TypeError: Something in the module is declared wrongly.
@@ -101,17 +91,17 @@ class Database:
         self.module = module
         self.name = module.name
         self.identity = derive_identity(f"database {module.name}")
+        self.owner = f"owner of {module.name}"
         self.schema = module.schema
         self.clock = clock
         self.storage = Storage(module.schema)
-        self._tables = Tables(self.storage)
+        self.log: Log = Log(clock) if rows_of is None else rows_of.log
+        self._functions = Functions(module, self.storage, self.log)
         self._clients: list[Client] = []
-        init = module.lifecycle(Lifecycle.INIT)
         if rows_of is not None:
             carry_rows(rows_of.storage, self.storage)
-        elif init is not None:
-            with self.storage.transaction():
-                self._call(init, _Caller(self.identity, None), clock())
+        else:
+            self._functions.lifecycle(Lifecycle.INIT, self._itself, clock())
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r} with {len(self._clients)} clients>"
@@ -122,11 +112,17 @@ class Database:
         Raises:
             Exception: What the function raised, which undoes what it did.
         """
-        context = ReducerContext(self.identity, None, self.clock(), self._tables)
-        with self.storage.transaction() as changes:
-            result = function(context)
-        self._publish(changes)
+        result, success = self._functions.run(function, self._itself, self.clock())
+        self._publish(success.changes)
         return result
+
+    @property
+    def _itself(self) -> Caller:
+        return Caller(self.identity, None)
+
+    def is_owner(self, identity: Identity) -> bool:
+        """Whether somebody owns the database, and so may see all tables, change rows by SQL, and read the log."""
+        return identity == derive_identity(self.owner)
 
     # --- clients ------------------------------------------------------------------------------------------------------
 
@@ -140,14 +136,14 @@ class Database:
         """
         client = Client(identity, connection_id, deliver)
         try:
-            changes = self._run_lifecycle(Lifecycle.CLIENT_CONNECTED, client)
+            success = self._functions.lifecycle(Lifecycle.CLIENT_CONNECTED, client.caller, self.clock())
         except Exception as error:
             if not isinstance(error, ReducerError):
                 logger.exception("%s: client_connected failed", self.name)
             raise ConnectionRefused(str(error)) from error
         self._clients.append(client)
         client.deliver(messages.InitialConnection(identity, connection_id, token))
-        self._publish(changes)
+        self._publish(success.changes)
         return client
 
     def disconnect(self, client: Client) -> None:
@@ -156,18 +152,11 @@ class Database:
             return
         self._clients.remove(client)
         try:
-            changes = self._run_lifecycle(Lifecycle.CLIENT_DISCONNECTED, client)
+            success = self._functions.lifecycle(Lifecycle.CLIENT_DISCONNECTED, client.caller, self.clock())
         except Exception:
             logger.exception("%s: client_disconnected failed", self.name)
         else:
-            self._publish(changes)
-
-    def _run_lifecycle(self, when: Lifecycle, client: Client) -> dict[str, Changes]:
-        function = self.module.lifecycle(when)
-        with self.storage.transaction() as changes:
-            if function is not None:
-                self._call(function, _Caller(client.identity, client.connection_id), self.clock())
-        return changes
+            self._publish(success.changes)
 
     def _publish(self, changes: Mapping[str, Changes], caller: Client | None = None) -> list[QuerySetUpdate]:
         """Tell every client what concerns it, except the caller, whose share is returned."""
@@ -208,7 +197,7 @@ class Database:
         if query_set_id in client.query_sets:
             return f"Subscription with id {_shown(query_set_id)} already exists for client: {client}"
         try:
-            query_set = QuerySet(texts, self.schema, client.identity)
+            query_set = QuerySet(texts, self.schema, client.identity, sees_all=self.is_owner(client.identity))
         except SqlError as error:
             return str(error)
         client.query_sets[query_set_id] = query_set
@@ -244,7 +233,8 @@ class Database:
     def _one_off_query(self, client: Client, message: messages.OneOffQuery) -> None:
         outcome: QueryRows | str
         try:
-            query = compile_query(message.query_string, self.schema, client.identity)
+            sees_all = self.is_owner(client.identity)
+            query = compile_query(message.query_string, self.schema, client.identity, sees_all=sees_all)
             outcome = QueryRows([rows_of(query, self.storage)])
         except SqlError as error:
             outcome = str(error)
@@ -252,81 +242,57 @@ class Database:
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
+    def call_reducer(self, client: Client, name: str, args: bytes | str) -> Success | Failure:
+        """Call a reducer for a client; subscribers, the client too, learn what it changed."""
+        outcome = self._functions.reducer(name, args, client.caller, self.clock())
+        if isinstance(outcome, Success):
+            self._publish(outcome.changes)
+        return outcome
+
+    def call_procedure(self, client: Client, name: str, args: bytes | str) -> Success | Failure:
+        """Call a procedure for a client, as `call_reducer` does."""
+        outcome = self._functions.procedure(name, args, client.caller, self.clock())
+        if isinstance(outcome, Success):
+            self._publish(outcome.changes)
+        return outcome
+
+    def execute(self, client: Client, text: str) -> SqlResult:
+        """Run a statement of SQL for a client; subscribers learn what it changed.
+
+        Raises:
+            SqlError: The server refuses it.
+        """
+        is_owner = self.is_owner(client.identity)
+        with self.storage.transaction() as changes:
+            result = execute(text, self.storage, client.identity, is_owner=is_owner)
+        self._publish(changes)
+        return result
+
     def _call_reducer(self, client: Client, message: messages.CallReducer) -> None:
         timestamp = self.clock()
-        outcome = self._reducer_outcome(client, message, timestamp)
-        client.deliver(messages.ReducerResult(message.request_id, timestamp, outcome))
-
-    def _reducer_outcome(
-        self, client: Client, message: messages.CallReducer, timestamp: Timestamp
-    ) -> messages.ReducerOutcome:
-        name = message.reducer
-        definition = self.schema.reducers.get(name)
-        if definition is None:
-            return messages.ReducerInternalError("no such reducer")
-        if definition.lifecycle is not None:
-            text = f"can't directly call special {definition.lifecycle} lifecycle reducer"
-            return messages.ReducerInternalError(text)
-        try:
-            args = self._arguments(definition, message.args)
-        except DecodeError as error:
-            return messages.ReducerInternalError(f"invalid arguments for reducer {name}: {error}")
-        try:
-            with self.storage.transaction() as changes:
-                self._call(self.module.functions[name], _Caller(client.identity, client.connection_id), timestamp, args)
-        except ReducerError as error:
-            return messages.ReducerErr(_bsatn_text(str(error)))
-        except Exception:
-            logger.exception("%s: the reducer %s failed", self.name, name)
-            return messages.ReducerInternalError(FATAL)
-        return messages.ReducerOk(b"", messages.TransactionUpdate(self._publish(changes, client)))
+        outcome = self._functions.reducer(message.reducer, message.args, client.caller, timestamp)
+        result: messages.ReducerOutcome
+        if isinstance(outcome, Success):
+            update = messages.TransactionUpdate(self._publish(outcome.changes, client))
+            result = messages.ReducerOk(b"", update)
+        elif outcome.fault is Fault.REFUSED:
+            result = messages.ReducerErr(_bsatn_text(outcome.text))
+        else:
+            result = messages.ReducerInternalError(outcome.text)
+        client.deliver(messages.ReducerResult(message.request_id, timestamp, result))
 
     def _call_procedure(self, client: Client, message: messages.CallProcedure) -> None:
         timestamp = self.clock()
-        status = self._procedure_status(client, message, timestamp)
-        if isinstance(status, messages.ProcedureInternalError):
+        outcome = self._functions.procedure(message.procedure, message.args, client.caller, timestamp)
+        status: messages.ProcedureReturned | messages.ProcedureInternalError
+        if isinstance(outcome, Failure):
+            status = messages.ProcedureInternalError(outcome.text)
             timestamp, duration = Timestamp(0), TimeDuration(0)  # as on the real server
         else:
+            status = messages.ProcedureReturned(outcome.value or b"")
             duration = self.clock() - timestamp
+            self._publish(outcome.changes)
         client.deliver(messages.ProcedureResult(status, timestamp, duration, message.request_id))
-
-    def _procedure_status(
-        self, client: Client, message: messages.CallProcedure, timestamp: Timestamp
-    ) -> messages.ProcedureReturned | messages.ProcedureInternalError:
-        name = message.procedure
-        definition = self.schema.procedures.get(name)
-        if definition is None:
-            return messages.ProcedureInternalError("No such procedure")
-        try:
-            args = self._arguments(definition, message.args)
-        except DecodeError as error:
-            return messages.ProcedureInternalError(f"invalid arguments for procedure {name}: {error}")
-        caller = _Caller(client.identity, client.connection_id)
-        try:
-            with self.storage.transaction() as changes:
-                value = self._call(self.module.functions[name], caller, timestamp, args)
-                returned = self.schema.return_codec(definition).encode(value)
-        except CallError as error:
-            return messages.ProcedureInternalError(str(error))
-        except Exception:
-            logger.exception("%s: the procedure %s failed", self.name, name)
-            return messages.ProcedureInternalError(FATAL)
-        self._publish(changes)
-        return messages.ProcedureReturned(returned)
-
-    def _arguments(self, definition: Function, data: bytes | str) -> tuple[Any, ...]:
-        """Decode arguments; stricter than the real server, which ignores bytes that follow them."""
-        codec: ParamsCodec = self.schema.params_codec(definition)
-        if isinstance(data, bytes):
-            return codec.decode(data)
-        try:
-            return codec.from_json(json.loads(data))
-        except (ValueError, RecursionError) as error:
-            raise DecodeError(str(error)) from error
-
-    def _call(self, function: ModuleFunction, caller: _Caller, timestamp: Timestamp, args: tuple[Any, ...] = ()) -> Any:
-        context = ReducerContext(caller.identity, caller.connection_id, timestamp, self._tables)
-        return function.call(context, *args)
 
 
 def _refuse_v1(message: messages.ReplaceSubscription) -> NoReturn:

@@ -120,6 +120,11 @@ class Server:
         """Where it listens; known from the start on."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def owner_token(self) -> str:
+        """A token of the database's owner, who may see private tables, change rows by SQL, and read the log."""
+        return self._do(lambda: self._site.owner.token)
+
     # --- running ------------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:

@@ -21,8 +21,9 @@ from spacetimedb_proto.websocket import ConnectionState, ServerConnection, Serve
 from spacetimedb_proto.wire.compression import available
 from spacetimedb_proto.wire.messages import ServerMessage
 
+from .api import answer
 from .database import Client, Database
-from .requests import Refusal, target_of
+from .requests import Answer, Headers, Refusal, target_of
 from .sessions import SessionKey
 from .site import Credentials, Site
 
@@ -53,7 +54,7 @@ class Service:
         now: The time, on the clock that `handle_timeout` will be called with.
 
     Attributes:
-        is_connected: Whether a client has been let in on this link.
+        is_connected: Whether a client has been let in on this link, or follows the log.
     """
 
     def __init__(self, site: Site, *, now: float = 0.0) -> None:
@@ -63,6 +64,7 @@ class Service:
         self._connection = ServerConnection(limits=LIMITS, now=now)
         self._visit: tuple[Database, Client] | None = None
         self._session_key: SessionKey | None = None
+        self._unfollow: Callable[[], None] = _nobody
         self.is_connected = False
         site.links[self] = None
 
@@ -113,8 +115,7 @@ class Service:
             case HttpRequest() | UpgradeRequest() if self._connection.state is ConnectionState.CLOSED:
                 pass  # whoever asked has gone, or been dropped
             case HttpRequest():
-                answer, headers = self._site.answer(event)
-                self._connection.respond(answer.status, answer.headers(headers), answer.body)
+                self._respond(*answer(self._site, event))
             case UpgradeRequest():
                 self._shake_hands(event)
             case Disconnected():
@@ -128,8 +129,21 @@ class Service:
 
     advance = next_event
 
+    def _respond(self, answer: Answer, headers: Headers) -> None:
+        self._connection.respond(answer.status, answer.headers(headers), answer.body, is_whole=answer.follows is None)
+        if answer.follows is not None:
+            self._unfollow = answer.follows.follow(self._add)
+            self.is_connected = True
+
+    def _add(self, line: str) -> None:
+        """Send another part of an answer."""
+        self._connection.add_to_response(line.encode("utf-8", errors="replace"))
+        self._wake()
+
     def leave(self) -> None:
         """See the client off; what it still sends is ignored, and only now its session may begin on another link."""
+        self._unfollow()
+        self._unfollow = _nobody
         if self._visit is not None:
             database, client = self._visit
             self._visit = None
@@ -153,8 +167,7 @@ class Service:
             credentials = self._site.authenticate(request, params)
             session = self._session_for(request, name, params)
         except Refusal as refusal:
-            headers = refusal.answer.headers(credentials.headers if credentials else [])
-            self._connection.respond(refusal.answer.status, headers, refusal.answer.body)
+            self._respond(refusal.answer, credentials.headers if credentials else [])
             return
         self._connection.accept(session, credentials.headers)
         if self._begin_session(credentials, params):
@@ -232,4 +245,4 @@ def _subscribe_target(request: UpgradeRequest) -> tuple[str, dict[str, str]]:
 
 
 def _nobody() -> None:
-    """Whoever joins links in memory looks by himself for what there is to send."""
+    """Nobody has to be told: whoever joins links in memory looks by himself for what there is to send."""

@@ -1,6 +1,7 @@
-"""One server without its links: the database that is served, who its clients are, and the HTTP API.
+"""One server without its links: the database that is served, and who its clients are.
 
-Statuses and texts are the real server's (protocol reference, 1.5 and 5). What happens on a link is `service.py`'s.
+Statuses and texts are the real server's (protocol reference, 1.5). What is asked over HTTP is `api.py`'s to answer, and
+what happens on a link is `service.py`'s.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.errors import AuthenticationError
 from spacetimedb_proto.handshake import offered_protocols
 from spacetimedb_proto.http import HttpRequest
-from spacetimedb_proto.schema import dump_schema
 from spacetimedb_proto.websocket import UpgradeRequest
 from spacetimedb_proto.wire import PROTOCOLS
 
 from .database import Database
 from .module import Module
-from .requests import Answer, Headers, Refusal, check_method, header_of, target_of
+from .requests import Headers, Refusal, header_of
 from .sessions import Holder, Sessions
 from .tokens import TokenIssuer, derive_identity
 
@@ -209,6 +209,16 @@ class Site:
         subject = str(uuid.UUID(bytes=self._random_bytes(16), version=4))
         return Credentials(subject, self._issuer.issue(subject, self.database.clock()))
 
+    @property
+    def owner(self) -> Credentials:
+        """Who owns the database; the token is as good as the site's other ones."""
+        subject = self.database.owner
+        return Credentials(subject, self._issuer.issue(subject, self.database.clock()))
+
+    def short_token(self, known: Credentials) -> str:
+        """Another token for somebody, for the address of a WebSocket (protocol reference, 1.4)."""
+        return self._issuer.issue(known.subject, self.database.clock(), SHORT_LIFE)
+
     def _known(self, token: str) -> Credentials:
         return Credentials(self._issuer.subject(token, self.database.clock()), token)
 
@@ -225,55 +235,6 @@ class Site:
         except AuthenticationError as error:
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from error
 
-    # --- what is asked ------------------------------------------------------------------------------------------------
-
-    def answer(self, request: HttpRequest) -> tuple[Answer, Headers]:
-        """Answer anything that is no handshake."""
-        credentials: Credentials | None = None
-        try:
-            path, params = target_of(request)
-            match path:
-                case ["v1", "ping"]:
-                    check_method(request, "GET")
-                    self.authenticate(request, params)
-                    return Answer(HTTPStatus.OK), []
-                case ["v1", "identity"]:
-                    check_method(request, "POST")
-                    new = self.newcomer()
-                    return Answer.json({"identity": new.identity.hex(), "token": new.token}), []
-                case ["v1", "identity", "websocket-token"]:
-                    check_method(request, "POST")
-                    return self._short_token(request, params), []
-                case ["v1", "database", name, "schema" | "subscribe" as what]:
-                    credentials = self.authenticate(request, params)
-                    check_method(request, "GET")
-                    answer = self._schema(name, params) if what == "schema" else _no_upgrade(request)
-                    return answer, credentials.headers
-                case _:
-                    return Answer(HTTPStatus.NOT_FOUND), []
-        except Refusal as refusal:
-            return refusal.answer, credentials.headers if credentials else []
-
-    def _short_token(self, request: HttpRequest, params: Mapping[str, str]) -> Answer:
-        """A token for clients that can set no headers, and so have to show it in the address (1.4)."""
-        if header_of(request, "authorization") is None:
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "Authorization required")
-        known = self.authenticate(request, params)
-        return Answer.json({"token": self._issuer.issue(known.subject, self.database.clock(), SHORT_LIFE)})
-
-    def _schema(self, name: str, params: Mapping[str, str]) -> Answer:
-        self.check_database(name, HTTPStatus.NOT_FOUND)
-        failed = "Failed to deserialize query string"
-        match params.get("version"):
-            case "9":
-                return Answer.json(dump_schema(self.database.schema, 9))
-            case "10":
-                return Answer.json(dump_schema(self.database.schema, 10))
-            case None:
-                raise Refusal(HTTPStatus.BAD_REQUEST, f"{failed}: missing field `version`")
-            case other:
-                raise Refusal(HTTPStatus.BAD_REQUEST, f"{failed}: unknown variant `{other}`, expected `9` or `10`")
-
     def check_database(self, name: str, unknown_identity: HTTPStatus) -> None:
         """See that a name or identity in a path means the database of this site; refuse the request if not."""
         match = _IDENTITY.fullmatch(name)
@@ -284,10 +245,3 @@ class Site:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"`{name}` is no database name")
         elif name != self.database.name:
             raise Refusal(HTTPStatus.NOT_FOUND, f"`{name}` not found")
-
-
-def _no_upgrade(request: HttpRequest) -> Answer:
-    """Why a request for the subscribe route is no handshake (protocol reference, 1.5, row 5)."""
-    if (header_of(request, "upgrade") or "").lower() != "websocket":
-        raise Refusal(HTTPStatus.UPGRADE_REQUIRED, "This service requires use of the websocket protocol")
-    raise Refusal(HTTPStatus.BAD_REQUEST, "malformed WebSocket handshake")

@@ -8,6 +8,7 @@ from typing import Any
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 from spacetimedb_proto.client import ClientSession
 from spacetimedb_proto.events import NEED_DATA, Connected, Disconnected
+from spacetimedb_proto.http import HttpExchange
 from spacetimedb_proto.server import ServerSession
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.websocket import ClientConnection
@@ -42,6 +43,23 @@ def in_session(endpoint: Endpoint, session_id: str) -> Endpoint:
             return super().subscribe_target(database, {**(params or {}), "session_id": session_id})
 
     return Named.parse(str(endpoint))
+
+
+def exchanged(site, method, target, headers=(), body=b""):
+    """One HTTP request and what a client has of its answer, and the service that may go on with it."""
+    service = Service(site)
+    exchange = HttpExchange(method, ENDPOINT, target, headers, body)
+    service.receive_data(exchange.data_to_send())
+    while not isinstance(event := service.next_event(), Disconnected) and event is not NEED_DATA:
+        pass
+    exchange.receive_data(service.data_to_send())
+    return service, exchange
+
+
+def ask(site, method, target, headers=(), body=b""):
+    """The answer to one HTTP request."""
+    _, exchange = exchanged(site, method, target, headers, body)
+    return exchange.next_event()
 
 
 class Guest:

@@ -375,7 +375,7 @@ def test_silent_links_do_not_hold_it_up():
 
 def test_a_fault_of_ours_takes_one_link_only(monkeypatch, caplog):
     with serve(behaviour) as server:
-        monkeypatch.setattr("spacetimedb_sdk.testing.site.Site.answer", lambda *_: 1 / 0)
+        monkeypatch.setattr("spacetimedb_sdk.testing.service.answer", lambda *_: 1 / 0)
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             ask(server, "GET", "/v1/ping")
         monkeypatch.undo()

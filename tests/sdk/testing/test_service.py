@@ -38,7 +38,7 @@ from spacetimedb_sdk.testing.service import Service
 from spacetimedb_sdk.testing.site import Site
 from spacetimedb_sdk.testing.tokens import TokenIssuer
 from tests.behaviour_module import Pair, behaviour
-from tests.sdk.testing.support import ENDPOINT, Clock, Visitor, connected, database, refused
+from tests.sdk.testing.support import ENDPOINT, Clock, Visitor, ask, connected, database, refused
 from tests.websocket_bytes import BINARY, CLOSE, PING, frame, read_frames
 
 
@@ -327,17 +327,6 @@ FAILED = "Failed to deserialize query string"
 SUBSCRIBE = "/v1/database/behaviour/subscribe"
 
 
-def ask(site, method, target, headers=()):
-    """The answer to one HTTP request."""
-    service = Service(site)
-    exchange = HttpExchange(method, ENDPOINT, target, headers)
-    service.receive_data(exchange.data_to_send())
-    while not isinstance(event := service.next_event(), Disconnected) and event is not NEED_DATA:
-        pass
-    exchange.receive_data(service.data_to_send())
-    return exchange.next_event()
-
-
 def without(name):
     return [header for header in UPGRADE if header[0] != name]
 
@@ -494,7 +483,6 @@ def test_schema(site, version):
         ("POST", "/v1/ping", 405, ""),
         ("GET", "/v1/identity", 405, ""),
         ("GET", "/", 404, ""),
-        ("GET", "/v1/database/behaviour", 404, ""),
         ("GET", "/v1/database/behaviour/schema/", 404, ""),
     ],
 )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Arguments of a call as JSON, and what is wrong with them in the real server's words.
+
+The words are those of the JSON reader that the real server uses: what it met, what it expected, and where.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, cast
+
+from spacetimedb_proto.bsatn.types import Primitive
+from spacetimedb_proto.errors import DecodeError
+from spacetimedb_proto.schema.definitions import Function
+from spacetimedb_proto.schema.model import Schema
+
+__all__ = ["ArgumentError", "read_arguments"]
+
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_WANTED: Final = {Primitive.BOOL: "a boolean", Primitive.STRING: "a string"}
+
+
+class ArgumentError(DecodeError):
+    """Arguments that a function does not take.
+
+    Attributes:
+        causes: What the real server adds where it tells the causes too: over HTTP and v1.
+    """
+
+    def __init__(self, text: str, *causes: str) -> None:
+        super().__init__(text)
+        self.causes = causes
+
+
+def read_arguments(schema: Schema, function: Function, text: str) -> tuple[Any, ...]:
+    """The arguments in a JSON array, or in an object by the names of parameters.
+
+    Raises:
+        ArgumentError: They are not what the function takes.
+    """
+    try:
+        value = json.loads(text)
+        return schema.params_codec(function).from_json(value)
+    except (ValueError, RecursionError) as error:
+        raise _explained(schema, function, text) or ArgumentError(str(error)) from None
+
+
+def _explained(schema: Schema, function: Function, text: str) -> ArgumentError | None:
+    """The first argument of a plain type that is of another kind, if the text is an array that far."""
+    decoder = json.JSONDecoder()
+    position = _after_space(text, 0)
+    if text[position : position + 1] != "[":
+        return None
+    for index, param in enumerate(function.params):
+        start = _after_space(text, position + 1)
+        try:
+            value, position = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            return None
+        try:
+            schema.types.codec(param.type).from_json(value)
+        except DecodeError:
+            return _mismatch(index, param.type, value, text[:position])
+        position = _after_space(text, position)
+        if text[position : position + 1] != ",":
+            return None
+    return None
+
+
+def _mismatch(index: int, type_: object, value: Any, read: str) -> ArgumentError | None:
+    if not isinstance(type_, Primitive):
+        return None
+    wanted = _WANTED.get(type_, type_.value.lower())
+    line, column = read.count("\n") + 1, len(read.rpartition("\n")[2].encode())
+    is_range = type(value) is int and type_ not in _WANTED
+    what = f"invalid {'value' if is_range else 'type'}: {_kind(value)}, expected {wanted}"
+    return ArgumentError(f"[{index}]", f"{what} at line {line} column {column}")
+
+
+def _kind(value: Any) -> str:
+    """A value as the reader names it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int():
+            return f"integer `{value}`"
+        case float():
+            return f"floating point `{value}`"
+        case str():
+            return f"string {json.dumps(value, ensure_ascii=False)}"
+        case _:
+            return "sequence" if isinstance(cast("object", value), list) else "map"
+
+
+def _after_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
