@@ -145,13 +145,13 @@ class ClientSession(Commands):
         Until then calls wait: they would be lost on a link whose server does not understand the question.
 
         Args:
-            batch: Ask for all sets in one message, which servers before 2.11 do not know.
+            batch: Ask for all sets in one message, which servers before 2.11 do not know. v1 has no such message.
         """
         self._check_alive()
         sets = self._received.replay()
         if not sets:
             self._applying = self._received.resuming()
-        elif batch:
+        elif batch and not self._protocol.shared_bag:
             request_id = self._next_id()
             self.query_sets.ask(request_id, sets)
             asked = [messages.SubscribeSet(each.id, list(each.queries)) for each in sets]
