@@ -21,7 +21,6 @@ from .hosts_blocking import Blocking
 from .hosts_frame import FrameHost
 
 REAL_URI = os.environ.get("SPACETIMEDB_URI")
-OWN_PROTOCOLS = ("v3.bsatn", "v2.bsatn")
 HOSTS = (Host, Blocking, FrameHost)
 RUNS = [(kind, loop) for kind in HOSTS for loop in kind.loops]
 ALL_PROTOCOLS = ("v3.bsatn", "v2.bsatn", "v1.bsatn", "v1.json")
@@ -73,7 +72,7 @@ def connect(host: Host) -> Any:
     return host.connect
 
 
-@pytest.fixture(params=ALL_PROTOCOLS if REAL_URI else OWN_PROTOCOLS)
+@pytest.fixture(params=ALL_PROTOCOLS)
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -91,17 +90,23 @@ def target() -> Iterator[Target]:
 
 
 @pytest.fixture
-async def not_offered(target: Target, connect: Any) -> str:
-    """A protocol that the server does not speak."""
+async def not_offered(target: Target, connect: Any) -> AsyncIterator[tuple[str, str]]:
+    """The address of a server of the module, and a protocol that it does not speak."""
     if target.own is not None:
-        return "v1.json"
+        from spacetimedb_sdk.testing import serve
+        from tests.behaviour_module import behaviour
+
+        with serve(behaviour, protocols=("v3.bsatn", "v2.bsatn")) as server:
+            yield server.uri, "v1.json"
+        return
     for name in ALL_PROTOCOLS:
         try:
             conn = await connect(target.uri, target.database, protocols=(name,))
         except UnsupportedProtocol:
-            return name
+            yield target.uri, name
+            return
         await conn.aclose()
-    return pytest.skip("the server speaks every protocol")
+    pytest.skip("the server speaks every protocol")
 
 
 @pytest.fixture

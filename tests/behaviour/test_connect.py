@@ -76,8 +76,9 @@ async def test_an_unknown_database_is_not_found(target, connect):
 
 
 async def test_no_common_protocol(target, not_offered, connect):
+    uri, protocol = not_offered
     with pytest.raises(UnsupportedProtocol) as caught:
-        await connect(target.uri, target.database, protocols=(not_offered,))
+        await connect(uri, target.database, protocols=(protocol,))
     assert caught.value.status == 400
 
 

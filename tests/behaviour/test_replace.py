@@ -101,7 +101,9 @@ async def test_unsubscribed_meanwhile(host, conn):
         sub.replace(HIGH)
 
 
-async def test_the_policy_stays(conn):
+async def test_the_policy_stays(conn, protocol):
+    if protocol.startswith("v1"):
+        pytest.skip("v1 does not say which rows are a subscription's")
     sub = await conn.subscribe(LOW, cache="keys")
     await sub.replace(HIGH)
     assert sub.cache == "keys"

@@ -281,6 +281,33 @@ class SubscribeBatchApplied:
 
 
 @frozen
+class SubscribeSingle(Subscribe):
+    """A `Subscribe` of one query, whose answer has a form of its own: `SingleApplied`."""
+
+
+@frozen
+class UnsubscribeSingle(Unsubscribe):
+    """Ends what `SubscribeSingle` began; answered by `SingleEnded`."""
+
+
+@frozen
+class SingleApplied(SubscribeApplied):
+    """The rows of a single query: of one table, which is named also when there are none."""
+
+
+@frozen
+class SingleEnded(UnsubscribeApplied):
+    """The rows that leave with a single query, as in `SingleApplied`."""
+
+
+@frozen
+class LightUpdate(TransactionUpdate):
+    """A `TransactionUpdate` that tells which request of its caller's caused it, but not who called what."""
+
+    request_id: int = 0
+
+
+@frozen
 class ReplacedSubscription:
     """The answer to `ReplaceSubscription`: the rows of the new legacy query set."""
 

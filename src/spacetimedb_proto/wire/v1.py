@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from ..bsatn.codec import Codec
 from ..bsatn.json_checks import json_kind
+from ..bsatn.types import AlgebraicType, Product, Sum
 from ..errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError, SchemaError
 from ..limits import Limits
 from ..schema.model import Schema
@@ -121,7 +122,7 @@ class _V1:
     def _in_rows(self, table: str, rows: v1.Rows) -> RowList:
         raise NotImplementedError
 
-    def _out_rows(self, table: str, rows: RowList) -> v1.Rows:
+    def _out_rows(self, table: str, rows: RowList, is_snapshot: bool) -> v1.Rows:
         raise NotImplementedError
 
     # --- customs ------------------------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ class V1Bsatn(_V1):
         assert isinstance(rows, RowList)
         return rows
 
-    def _out_rows(self, table: str, rows: RowList) -> v1.Rows:  # noqa: ARG002 - as above
+    def _out_rows(self, table: str, rows: RowList, is_snapshot: bool) -> v1.Rows:  # noqa: ARG002 - as above
         return rows
 
 
@@ -240,9 +241,27 @@ class V1Json(_V1):
         codec = self._schema.row_codec(table)
         return RowList.of([codec.encode(codec.from_json(_load(row, f"a row of {table}"))) for row in rows])
 
-    def _out_rows(self, table: str, rows: RowList) -> v1.Rows:
-        codec = self._schema.row_codec(table)
-        return [json.dumps(codec.to_json(codec.decode_exact(row)), separators=(",", ":")) for row in rows]
+    def _out_rows(self, table: str, rows: RowList, is_snapshot: bool) -> v1.Rows:
+        codec, type_ = self._schema.row_codec(table), self._schema.table(table).row
+        found = (codec.to_json(codec.decode_exact(row)) for row in rows)
+        return [_dump(_named(self._schema, type_, row) if is_snapshot else row) for row in found]
+
+
+def _named(schema: Schema, type_: AlgebraicType, value: Any) -> Any:
+    """JSON by position as snapshots have it: fields by name, but variants and all that is in arrays by position."""
+    match schema.resolve(type_):
+        case Product(elements):
+            parts = zip(elements, value, strict=True)
+            return {element.name: _named(schema, element.type, part) for element, part in parts}
+        case Sum(variants):
+            tag: int = value[0]
+            return [tag, _named(schema, variants[tag].type, value[1])]
+        case _:
+            return value
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _load(text: str, what: str) -> Any:

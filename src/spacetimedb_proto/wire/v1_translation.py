@@ -24,6 +24,9 @@ SHARED: Final = 0
 NO_REDUCER: Final = 0xFFFF_FFFF
 """What v1 says for the id of a reducer that does not exist."""
 
+FIRST_TABLE: Final = 4096
+"""The least id of a module's table; this side gives them in the order of the schema, and reads none."""
+
 _NONE: Final = TimeDuration(0)
 _NO_ROWS: Final = RowList.of([])
 
@@ -34,18 +37,19 @@ class Translation:
     Args:
         schema: The module's definition.
         in_rows: Makes a `RowList` of a table's rows as v1 has them.
-        out_rows: The reverse.
+        out_rows: The reverse; also told whether they are of a snapshot, rather than of a transaction.
     """
 
     def __init__(
         self,
         schema: Schema,
         in_rows: Callable[[str, v1.Rows], RowList],
-        out_rows: Callable[[str, RowList], v1.Rows],
+        out_rows: Callable[[str, RowList, bool], v1.Rows],
     ) -> None:
         self._schema = schema
         self._in = in_rows
         self._out = out_rows
+        self._table_ids = {name: FIRST_TABLE + index for index, name in enumerate(schema.tables)}
         # v1's answers repeat what was asked, v2's do not: what a server's side has read and not answered yet.
         self._message_ids: dict[int, bytes] = {}
         self._calls: dict[int, m.CallReducer] = {}
@@ -156,10 +160,12 @@ class Translation:
                 _check_flags(message.flags, 0)
                 return m.CallProcedure(message.request_id, message.flags, message.procedure, message.args)
             case v1.SubscribeSingle():
-                return m.Subscribe(message.request_id, message.query_id, [message.query])
+                return m.SubscribeSingle(message.request_id, message.query_id, [message.query])
             case v1.SubscribeMulti():
                 return m.Subscribe(message.request_id, message.query_id, message.query_strings)
-            case v1.Unsubscribe() | v1.UnsubscribeMulti():
+            case v1.Unsubscribe():
+                return m.UnsubscribeSingle(message.request_id, message.query_id)
+            case v1.UnsubscribeMulti():
                 return m.Unsubscribe(message.request_id, message.query_id)
             case v1.OneOffQuery():
                 return self._up_query(message)
@@ -185,6 +191,10 @@ class Translation:
                 return v1.CallReducer(message.reducer, message.args, message.request_id, message.flags)
             case m.CallProcedure():
                 return v1.CallProcedure(message.procedure, message.args, message.request_id, message.flags)
+            case m.SubscribeSingle(request_id, query_id, [query]):
+                return v1.SubscribeSingle(query, request_id, query_id)
+            case m.UnsubscribeSingle():
+                return v1.Unsubscribe(message.request_id, message.query_set_id)
             case m.Subscribe():
                 return v1.SubscribeMulti(message.query_strings, message.request_id, message.query_set_id)
             case m.Unsubscribe():
@@ -198,16 +208,22 @@ class Translation:
 
     # --- down: server -------------------------------------------------------------------------------------------------
 
-    def down_server(self, message: m.ServerMessage) -> v1.ServerMessage:  # noqa: C901 - a table, as above
+    def down_server(self, message: m.ServerMessage) -> v1.ServerMessage:  # noqa: C901, PLR0912 - a table, as above
         """A server's message as one of v1, in the forms for sets of queries."""
         match message:
             case m.ReducerUpdate():
                 return self._down_reducer_update(message)
+            case m.LightUpdate():
+                return v1.TransactionUpdateLight(message.request_id, self._down_update(message))
             case m.TransactionUpdate():
                 return v1.TransactionUpdateLight(0, self._down_update(message))
             case m.InitialConnection():
                 self._connection = message
                 return v1.IdentityToken(message.identity, message.token, message.connection_id)
+            case m.SingleApplied(request_id, query_id, m.QueryRows([table])):
+                return v1.SubscribeApplied(request_id, 0, query_id, self._down_single(table, leaving=False))
+            case m.SingleEnded(request_id, query_id, m.QueryRows([table])):
+                return v1.UnsubscribeApplied(request_id, 0, query_id, self._down_single(table, leaving=True))
             case m.SubscribeApplied():
                 rows = self._down_rows(message.rows, leaving=False)
                 return v1.SubscribeMultiApplied(message.request_id, 0, message.query_set_id, rows)
@@ -230,15 +246,19 @@ class Translation:
 
     def _table(self, name: str, updates: list[v1.QueryUpdate]) -> v1.TableUpdate:
         rows = sum(len(update.inserts) + len(update.deletes) for update in updates)
-        return v1.TableUpdate(0, name, rows, updates)
+        return v1.TableUpdate(self._table_ids.get(name, 0), name, rows, updates)
+
+    def _down_table(self, part: m.SingleTableRows, *, leaving: bool) -> v1.TableUpdate:
+        moved, none = self._out(part.table, part.rows, True), self._out(part.table, _NO_ROWS, True)
+        update = v1.QueryUpdate(moved, none) if leaving else v1.QueryUpdate(none, moved)
+        return self._table(part.table, [update])
 
     def _down_rows(self, rows: m.QueryRows, *, leaving: bool) -> v1.DatabaseUpdate:
-        tables: list[v1.TableUpdate] = []
-        for part in rows.tables:
-            moved, none = self._out(part.table, part.rows), self._out(part.table, _NO_ROWS)
-            update = v1.QueryUpdate(moved, none) if leaving else v1.QueryUpdate(none, moved)
-            tables.append(self._table(part.table, [update]))
-        return v1.DatabaseUpdate(tables)
+        return v1.DatabaseUpdate([self._down_table(part, leaving=leaving) for part in rows.tables])
+
+    def _down_single(self, part: m.SingleTableRows, *, leaving: bool) -> v1.SubscribeRows:
+        table = self._down_table(part, leaving=leaving)
+        return v1.SubscribeRows(table.table_id, table.table_name, table)
 
     def _down_update(self, update: m.TransactionUpdate) -> v1.DatabaseUpdate:
         tables: dict[str, list[v1.QueryUpdate]] = {}
@@ -248,7 +268,9 @@ class Translation:
             for rows in table.rows:
                 if isinstance(rows, m.EventTableRows):
                     raise LocalProtocolError("v1 cannot carry the rows of event tables")
-                updates.append(v1.QueryUpdate(self._out(name, rows.deletes), self._out(name, rows.inserts)))
+                updates.append(
+                    v1.QueryUpdate(self._out(name, rows.deletes, False), self._out(name, rows.inserts, False))
+                )
         return v1.DatabaseUpdate([self._table(name, updates) for name, updates in tables.items()])
 
     def _told(self, message: m.ReducerResult) -> m.ReducerUpdate:
@@ -276,6 +298,7 @@ class Translation:
 
     def _down_reducer_update(self, message: m.ReducerUpdate) -> v1.TransactionUpdate:
         call = message.call
+        self._calls.pop(call.request_id, None)
         status = self._down_update(message.update) if message.error is None else v1.Failed(message.error)
         reducer_id = list(self._schema.reducers).index(call.reducer) if call.reducer in self._schema.reducers else None
         return v1.TransactionUpdate(
@@ -296,7 +319,7 @@ class Translation:
             message_id = message.request_id.to_bytes(4, "little")
         if isinstance(message.result, str):
             return v1.OneOffQueryResponse(message_id, message.result, [], _NONE)
-        tables = [v1.OneOffTable(part.table, self._out(part.table, part.rows)) for part in message.result.tables]
+        tables = [v1.OneOffTable(part.table, self._out(part.table, part.rows, True)) for part in message.result.tables]
         return v1.OneOffQueryResponse(message_id, None, tables, _NONE)
 
     @staticmethod

@@ -19,8 +19,8 @@
     with serve(chat) as server:
         ...  # connect to server.uri and server.database
 
-It speaks the real server's protocols, v3 and v2, and the parts of its HTTP API that a client needs. It is no server to
-rely on: nothing is stored, nobody is kept out, and it listens on loopback only.
+It speaks the real server's protocols, v3, v2 and v1, and the part of its HTTP API that is about one database. It is no
+server to rely on: nothing is stored, nobody is kept out, and it listens on loopback only.
 """
 
 from __future__ import annotations

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import attrs
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
-from spacetimedb_proto.errors import ConnectionRefused, LocalProtocolError, ReducerError
+from spacetimedb_proto.errors import ConnectionRefused, ReducerError
 from spacetimedb_proto.wire import messages
-from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, QuerySetUpdate, ServerMessage
+from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, ServerMessage
 
 from .context import ReducerContext
+from .conversations import Conversation, ConversationV1, ConversationV2
 from .execution import SqlResult, execute
-from .functions import Caller, Failure, Fault, Functions, Success
+from .functions import Caller, Failure, Functions, Success
 from .logs import Log
 from .migration import carry_rows
 from .module import Lifecycle, Module
 from .queries import compile_query
 from .sql import SqlError
 from .storage import Changes, Storage
-from .subscriptions import QuerySet, rows_of
+from .subscriptions import Subscriber, rows_of
 from .tokens import derive_identity
 
 __all__ = ["Client", "Database"]
@@ -41,25 +42,12 @@ class Client:
     """One connected client.
 
     Attributes:
-        identity: Who it is.
-        connection_id: Which of its connections.
-        deliver: Takes what it is to be told.
-        query_sets: Its live subscriptions by their ids.
+        caller: On whose behalf functions run that it calls.
+        conversation: What it is told, and how.
     """
 
-    identity: Identity
-    connection_id: ConnectionId
-    deliver: Callable[[ServerMessage], None]
-    query_sets: dict[int, QuerySet] = attrs.field(factory=dict[int, QuerySet], init=False)
-
-    @property
-    def caller(self) -> Caller:
-        """On whose behalf functions run that it calls."""
-        return Caller(self.identity, self.connection_id)
-
-    def __str__(self) -> str:
-        """As the real server names a client in its errors."""
-        return f"(Identity({self.identity}), ConnectionId({self.connection_id}))"
+    caller: Caller
+    conversation: Conversation
 
 
 class Database:
@@ -127,14 +115,27 @@ class Database:
     # --- clients ------------------------------------------------------------------------------------------------------
 
     def connect(
-        self, identity: Identity, connection_id: ConnectionId, token: str, deliver: Callable[[ServerMessage], None]
+        self,
+        identity: Identity,
+        connection_id: ConnectionId,
+        token: str,
+        deliver: Callable[[ServerMessage], None],
+        *,
+        protocol: str = "v3.bsatn.spacetimedb",
     ) -> Client:
         """Let a client in; its first message is delivered before this returns.
+
+        Args:
+            identity: Who it is.
+            connection_id: Which of its connections.
+            token: What it shows.
+            deliver: Takes what it is to be told.
+            protocol: What it speaks.
 
         Raises:
             ConnectionRefused: The module's `client_connected` raised. What it did is undone.
         """
-        client = Client(identity, connection_id, deliver)
+        client = self._client(Caller(identity, connection_id), deliver, protocol)
         try:
             success = self._functions.lifecycle(Lifecycle.CLIENT_CONNECTED, client.caller, self.clock())
         except Exception as error:
@@ -142,9 +143,18 @@ class Database:
                 logger.exception("%s: client_connected failed", self.name)
             raise ConnectionRefused(str(error)) from error
         self._clients.append(client)
-        client.deliver(messages.InitialConnection(identity, connection_id, token))
+        deliver(messages.InitialConnection(identity, connection_id, token))
         self._publish(success.changes)
         return client
+
+    def _client(self, caller: Caller, deliver: Callable[[ServerMessage], None], protocol: str) -> Client:
+        # As the real server names a client in its errors.
+        name = f"(Identity({caller.identity}), ConnectionId({caller.connection_id}))"
+        subscriber = Subscriber(name, caller.identity, sees_all=self.is_owner(caller.identity))
+        if not protocol.startswith("v1."):
+            return Client(caller, ConversationV2(caller, subscriber, deliver))
+        is_json = protocol.startswith("v1.json")
+        return Client(caller, ConversationV1(caller, subscriber, deliver, is_json=is_json))
 
     def disconnect(self, client: Client) -> None:
         """A client has left. Once is enough, more often does nothing."""
@@ -158,87 +168,45 @@ class Database:
         else:
             self._publish(success.changes)
 
-    def _publish(self, changes: Mapping[str, Changes], caller: Client | None = None) -> list[QuerySetUpdate]:
-        """Tell every client what concerns it, except the caller, whose share is returned."""
-        share: list[QuerySetUpdate] = []
+    def _publish(self, changes: Mapping[str, Changes], *, request_id: int = 0, caller: Client | None = None) -> None:
+        """Tell every client what concerns it, except the caller, who has it in the answer."""
         for client in self._clients if changes else ():
-            updates = [
-                (set_id, query_set.updates(self.storage, changes)) for set_id, query_set in client.query_sets.items()
-            ]
-            concerned = [QuerySetUpdate(set_id, tables) for set_id, tables in updates if tables]
-            if client is caller:
-                share = concerned
-            elif concerned:
-                client.deliver(messages.TransactionUpdate(concerned))
-        return share
+            if client is not caller:
+                client.conversation.tell(self.storage, changes, request_id)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def handle(self, client: Client, message: ClientMessage) -> None:
-        """Do what a client asks. Answers, and what others learn of it, are delivered before this returns."""
+        """Do what a client asks. Answers, and what others learn of it, are delivered before this returns.
+
+        Raises:
+            LocalProtocolError: The client speaks a protocol without such a message.
+        """
         match message:
             case messages.Subscribe():
-                self._subscribe(client, message)
+                client.conversation.subscribe(message, self.storage)
             case messages.SubscribeBatch():
-                self._subscribe_batch(client, message)
+                client.conversation.subscribe_batch(message, self.storage)
             case messages.Unsubscribe():
-                self._unsubscribe(client, message)
+                client.conversation.unsubscribe(message, self.storage)
+            case messages.ReplaceSubscription():
+                client.conversation.replace(message, self.storage, self.clock())
             case messages.OneOffQuery():
                 self._one_off_query(client, message)
             case messages.CallReducer():
                 self._call_reducer(client, message)
             case messages.CallProcedure():
                 self._call_procedure(client, message)
-            case messages.ReplaceSubscription():
-                _refuse_v1(message)
-
-    def _start_set(self, client: Client, query_set_id: int, texts: list[str]) -> QueryRows | str:
-        """Make a query set live; its rows, or why not."""
-        if query_set_id in client.query_sets:
-            return f"Subscription with id {_shown(query_set_id)} already exists for client: {client}"
-        try:
-            query_set = QuerySet(texts, self.schema, client.identity, sees_all=self.is_owner(client.identity))
-        except SqlError as error:
-            return str(error)
-        client.query_sets[query_set_id] = query_set
-        return query_set.rows(self.storage)
-
-    def _subscribe(self, client: Client, message: messages.Subscribe) -> None:
-        request_id, set_id = message.request_id, message.query_set_id
-        outcome = self._start_set(client, set_id, message.query_strings)
-        if isinstance(outcome, str):
-            client.deliver(messages.SubscriptionError(request_id, set_id, outcome))
-        else:
-            client.deliver(messages.SubscribeApplied(request_id, set_id, outcome))
-
-    def _subscribe_batch(self, client: Client, message: messages.SubscribeBatch) -> None:
-        results = [
-            messages.SubscribeSetResult(
-                part.query_set_id, self._start_set(client, part.query_set_id, part.query_strings)
-            )
-            for part in message.sets
-        ]
-        client.deliver(messages.SubscribeBatchApplied(message.request_id, results))
-
-    def _unsubscribe(self, client: Client, message: messages.Unsubscribe) -> None:
-        request_id, set_id = message.request_id, message.query_set_id
-        query_set = client.query_sets.pop(set_id, None)
-        if query_set is None:
-            text = f"Subscription not found: ({client}, {_shown(set_id)})"
-            client.deliver(messages.SubscriptionError(request_id, set_id, text))
-            return
-        rows = query_set.rows(self.storage) if message.send_dropped_rows else None
-        client.deliver(messages.UnsubscribeApplied(request_id, set_id, rows))
 
     def _one_off_query(self, client: Client, message: messages.OneOffQuery) -> None:
         outcome: QueryRows | str
+        identity = client.caller.identity
         try:
-            sees_all = self.is_owner(client.identity)
-            query = compile_query(message.query_string, self.schema, client.identity, sees_all=sees_all)
+            query = compile_query(message.query_string, self.schema, identity, sees_all=self.is_owner(identity))
             outcome = QueryRows([rows_of(query, self.storage)])
         except SqlError as error:
             outcome = str(error)
-        client.deliver(messages.OneOffQueryResult(message.request_id, outcome))
+        client.conversation.deliver(messages.OneOffQueryResult(message.request_id, outcome))
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
@@ -262,24 +230,18 @@ class Database:
         Raises:
             SqlError: The server refuses it.
         """
-        is_owner = self.is_owner(client.identity)
+        identity = client.caller.identity
         with self.storage.transaction() as changes:
-            result = execute(text, self.storage, client.identity, is_owner=is_owner)
+            result = execute(text, self.storage, identity, is_owner=self.is_owner(identity))
         self._publish(changes)
         return result
 
     def _call_reducer(self, client: Client, message: messages.CallReducer) -> None:
         timestamp = self.clock()
         outcome = self._functions.reducer(message.reducer, message.args, client.caller, timestamp)
-        result: messages.ReducerOutcome
         if isinstance(outcome, Success):
-            update = messages.TransactionUpdate(self._publish(outcome.changes, client))
-            result = messages.ReducerOk(b"", update)
-        elif outcome.fault is Fault.REFUSED:
-            result = messages.ReducerErr(_bsatn_text(outcome.text))
-        else:
-            result = messages.ReducerInternalError(outcome.text)
-        client.deliver(messages.ReducerResult(message.request_id, timestamp, result))
+            self._publish(outcome.changes, request_id=message.request_id, caller=client)
+        client.conversation.answer(message, outcome, self.storage, timestamp)
 
     def _call_procedure(self, client: Client, message: messages.CallProcedure) -> None:
         timestamp = self.clock()
@@ -292,17 +254,4 @@ class Database:
             status = messages.ProcedureReturned(outcome.value or b"")
             duration = self.clock() - timestamp
             self._publish(outcome.changes)
-        client.deliver(messages.ProcedureResult(status, timestamp, duration, message.request_id))
-
-
-def _refuse_v1(message: messages.ReplaceSubscription) -> NoReturn:
-    raise LocalProtocolError(f"{type(message).__name__} belongs to v1, which is not served")
-
-
-def _shown(query_set_id: int) -> str:
-    return f"QuerySetId {{ id: {query_set_id} }}"
-
-
-def _bsatn_text(text: str) -> bytes:
-    data = text.encode("utf-8", errors="replace")
-    return len(data).to_bytes(4, "little") + data
+        client.conversation.deliver(messages.ProcedureResult(status, timestamp, duration, message.request_id))

@@ -225,7 +225,9 @@ class Service:
         connection_id = self._site.new_connection_id() if chosen is None else ConnectionId.from_hex(chosen)
         try:
             database = self._site.database
-            client = database.connect(credentials.identity, connection_id, credentials.token, deliver)
+            client = database.connect(
+                credentials.identity, connection_id, credentials.token, deliver, protocol=session.protocol_name
+            )
         except ConnectionRefused:
             self._connection.drop()
         else:

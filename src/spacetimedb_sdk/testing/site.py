@@ -30,7 +30,7 @@ from .tokens import TokenIssuer, derive_identity
 
 __all__ = ["SERVED_PROTOCOLS", "Credentials", "OpenLink", "Release", "Site"]
 
-SERVED_PROTOCOLS: Final = ("v3.bsatn", "v2.bsatn")
+SERVED_PROTOCOLS: Final = ("v3.bsatn", "v2.bsatn", "v1.bsatn", "v1.json")
 
 Release: TypeAlias = Literal["2.8", "2.14"]
 """Of the real server. What 2.14 has more came with 2.11 (protocol reference, 8)."""
@@ -92,7 +92,7 @@ class Site:
 
     Raises:
         LocalProtocolError: One of the protocols is unknown.
-        ValueError: One of them, or the release, is not served here.
+        ValueError: There is no such release here.
     """
 
     def __init__(
@@ -105,11 +105,6 @@ class Site:
     ) -> None:
         self.database = database
         offered = offered_protocols(protocols)
-        refused = set(offered) - set(offered_protocols(SERVED_PROTOCOLS))
-        if refused:
-            raise ValueError(
-                f"protocols: only {', '.join(SERVED_PROTOCOLS)} are served, got {', '.join(sorted(refused))}"
-            )
         if release not in get_args(Release):
             raise ValueError(f"release: expected one of {', '.join(get_args(Release))}, got {release!r}")
         self.release: Release = release

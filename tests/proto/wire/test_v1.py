@@ -80,8 +80,8 @@ def test_commands_that_v1_lacks():
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
-        (v1.SubscribeSingle("a", 1, 2), m.Subscribe(1, 2, ["a"])),
-        (v1.Unsubscribe(1, 2), m.Unsubscribe(1, 2)),
+        (v1.SubscribeSingle("a", 1, 2), m.SubscribeSingle(1, 2, ["a"])),
+        (v1.Unsubscribe(1, 2), m.UnsubscribeSingle(1, 2)),
         (v1.CallReducer("f", b"x", 1, 1), m.CallReducer(1, 1, "f", b"x")),
         (v1.OneOffQuery(b"\2\1", "a"), m.OneOffQuery(0x0102, "a")),
     ],

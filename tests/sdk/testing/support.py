@@ -75,7 +75,7 @@ class Guest:
         self.messages: list[Any] = []
         self.identity: Identity = derive_identity(name or f"guest {Guest._count}")
         connection_id = ConnectionId.from_int(Guest._count)
-        self.client = to.connect(self.identity, connection_id, "a-token", self._deliver)
+        self.client = to.connect(self.identity, connection_id, "a-token", self._deliver, protocol=protocol)
         (self.hello,) = self.events()
 
     def _deliver(self, message: Any) -> None:

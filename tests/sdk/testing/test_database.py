@@ -66,7 +66,7 @@ def changes(event, table="pair"):
 def test_a_client_is_greeted_first(guest):
     assert isinstance(guest.hello, Connected)
     assert (guest.hello.identity, guest.hello.token) == (guest.identity, "a-token")
-    assert guest.client.connection_id == guest.hello.connection_id
+    assert guest.client.caller.connection_id == guest.hello.connection_id
 
 
 def test_others_learn_of_its_coming_and_going(db, guest):
@@ -404,7 +404,7 @@ def test_a_live_id_is_not_taken_twice(guest):
     answer = guest.ask(m.Subscribe(99, live.query_set_id, ["SELECT * FROM user"]))
     text = (
         f"Subscription with id QuerySetId {{ id: {live.query_set_id} }} already exists for client: "
-        f"(Identity({guest.identity}), ConnectionId({guest.client.connection_id}))"
+        f"(Identity({guest.identity}), ConnectionId({guest.client.caller.connection_id}))"
     )
     assert answer == m.SubscriptionError(99, live.query_set_id, text)
     assert guest.call("add_pair", 1, "one", 0, 10).changes
@@ -413,7 +413,7 @@ def test_a_live_id_is_not_taken_twice(guest):
 def test_an_unknown_id_cannot_be_ended(guest):
     answer = guest.ask(m.Unsubscribe(9, 99))
     text = (
-        f"Subscription not found: ((Identity({guest.identity}), ConnectionId({guest.client.connection_id})), "
+        f"Subscription not found: ((Identity({guest.identity}), ConnectionId({guest.client.caller.connection_id})), "
         "QuerySetId { id: 99 })"
     )
     assert answer == m.SubscriptionError(9, 99, text)
