@@ -408,6 +408,8 @@ class DurableConnection:
         try:
             schema = link.schema()
             if self._schema is None:
+                if self._options.prepare is not None:
+                    self._options.prepare(schema)
                 self._schema = schema
             elif schema.hash != self._schema.hash:
                 self._check_fit(self._schema, schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import attrs
@@ -11,6 +11,7 @@ from .backoff import Backoff
 from .bsatn.values import ConnectionId
 from .connection import Timeouts
 from .limits import Limits
+from .schema import Schema
 
 __all__ = ["Compression", "Options"]
 
@@ -30,6 +31,8 @@ class Options:
         session_id: Tells the server which lost link a new one takes the place of; None without a `backoff`.
         limits: What the server may cost.
         timeouts: How long to wait for what.
+        prepare: Called once with the module's definition, before anything is made of it. What it raises, which must be
+            a `SpacetimeDBError`, ends the session.
     """
 
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn")
@@ -40,3 +43,4 @@ class Options:
     session_id: ConnectionId | None = None
     limits: Limits = attrs.field(factory=Limits)
     timeouts: Timeouts = attrs.field(factory=Timeouts)
+    prepare: Callable[[Schema], object] | None = None

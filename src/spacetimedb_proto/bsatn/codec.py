@@ -34,7 +34,7 @@ from .encoding import write_encode
 from .functions import Functions
 from .json_reading import write_read
 from .json_writing import write_write
-from .layout import CustomNode
+from .layout import CustomNode, Node
 from .names import parameter_names
 from .resolve import Resolver
 from .skipping import write_skip
@@ -90,6 +90,14 @@ class Types:
         found = self._codecs.get(type_)
         return found or self._codecs.setdefault(type_, Codec(self._functions, self._resolver.node(type_)))
 
+    def node(self, type_: AlgebraicType) -> Node:
+        """What a type is to Python, for those who write code of their own about its values: see `bsatn.layout`.
+
+        Raises:
+            SchemaError: As for `codec`.
+        """
+        return guarded(self._resolver.node, type_)
+
     def python_type(self, index: int) -> type[Any]:
         """The class of a slot's values.
 
@@ -124,6 +132,23 @@ class Types:
             SchemaError: There is no such slot, or it is in use. That class and type do not fit is found at first use.
         """
         self._resolver.bind(index, lambda: self._resolver.class_node(index, cls))
+
+    def bind_lazily(
+        self, index: int, make: Callable[[], type[Any]], *, known: int | None = None, older: str = ""
+    ) -> None:
+        """As `bind`, with a class that is made when the slot is first used, perhaps for an older form of its type.
+
+        Args:
+            index: As for `bind`.
+            make: Makes the class.
+            known: How many variants of a sum the class has. Values of others are skipped where only their end matters;
+                to read one is a `DecodeError` that names the type.
+            older: What that error says beside it.
+
+        Raises:
+            SchemaError: As for `bind`.
+        """
+        self._resolver.bind(index, lambda: self._resolver.class_node(index, make(), known, older))
 
     def bind_union(self, index: int, classes: Sequence[type[Any]]) -> None:
         """Let the values of a sum be of classes that need nothing in common. Must come before the slot is first used.

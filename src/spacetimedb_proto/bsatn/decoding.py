@@ -213,7 +213,8 @@ class Reader:
     def _enum(self, node: EnumNode) -> str:
         variable, position = self._take("B", 1)
         members = self._functions.constant(tuple(node.members))
-        self._after(f"{variable} = {members}[{variable}]", position, bad_tag(variable, node.title, len(node.members)))
+        bad = bad_tag(variable, node.title, len(node.members), node.older)
+        self._after(f"{variable} = {members}[{variable}]", position, bad)
         return variable
 
     def _construct(self, cls: type[Any], fields: list[tuple[str, str]]) -> str:
@@ -309,7 +310,7 @@ class Reader:
         tag, _ = self._take("B", 1)
         self.flush()
         source, value = self._source, self._source.variable()
-        bad = source.note("pos - 1", bad_tag(tag, node.title, len(node.variants)))
+        bad = source.note("pos - 1", bad_tag(tag, node.title, len(node.variants), node.older))
         source.add(f"if {tag} >= {len(node.variants)}: raise Bad", bad)
         cases = [self._variant_case(value, variant) for variant in node.variants]
         if cases:
@@ -403,6 +404,6 @@ class Reader:
     }
 
 
-def bad_tag(tag: str, title: str, count: int) -> str:
+def bad_tag(tag: str, title: str, count: int, older: str = "") -> str:
     """An expression for what to say about a tag that is out of range."""
-    return f"'tag %d, but ' % {tag} + {f'{title} has {count} variants'!r}"
+    return f"'tag %d, but ' % {tag} + {f'{title} has {count} variants{older}'!r}"

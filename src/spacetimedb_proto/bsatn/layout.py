@@ -181,12 +181,14 @@ class EnumNode:
     Attributes:
         members: Members by tag.
         wire_names: The variants' names by tag.
+        older: What to say of a tag beyond the members, if the module has more variants than the class.
     """
 
     title: str
     cls: type[Any]
     members: Sequence[Any]
     wire_names: Sequence[str | None]
+    older: str = ""
     fixed: int | None = 1
     run: int | None = 1
 
@@ -303,17 +305,26 @@ class SumNode:
         title: The class's name.
         cls: The base of the variants' classes; None for a union of unrelated ones.
         variants: By tag.
+        unknown: Payloads of later variants, for which there is no class: they can be skipped, but not read.
+        older: What to say of such a variant.
     """
 
     title: str
     cls: type[Any] | None
     variants: Sequence[Variant]
+    unknown: Sequence[Node] = ()
+    older: str = ""
     run: int | None = None
+
+    @property
+    def payloads(self) -> Sequence[Node]:
+        """What each variant holds, by tag, the unknown ones included."""
+        return [*(variant.node for variant in self.variants), *self.unknown]
 
     @cached_property
     def fixed(self) -> int | None:
         """Bytes of every value, or None if values differ."""
-        sizes = {variant.node.fixed for variant in self.variants}
+        sizes = {payload.fixed for payload in self.payloads}
         size = sizes.pop() if len(sizes) == 1 else None
         return None if size is None else 1 + size
 
@@ -420,8 +431,8 @@ def least_size(node: Node, known: dict[int, int] | None = None) -> int:
             return known[index]
         case ProductNode(fields=fields):
             return sum(least_size(field.node, known) for field in fields)
-        case SumNode(variants=variants):
-            return 1 + min((least_size(variant.node, known) for variant in variants), default=0)
+        case SumNode(payloads=payloads):
+            return 1 + min((least_size(payload, known) for payload in payloads), default=0)
         case OptionNode():
             return 1
         case TextNode() | BytesNode() | ArrayNode():

@@ -87,20 +87,30 @@ class Resolver:
             raise SchemaError(f"{self._slots[index].title}: bound too late, the type is in use already")
         self._bound[index] = make
 
-    def class_node(self, index: int, cls: type[Any]) -> Node:
-        """The node of a slot whose class exists: an attrs class, an enum, or the base of a sum's classes."""
+    def class_node(self, index: int, cls: type[Any], known: int | None = None, older: str = "") -> Node:
+        """The node of a slot whose class exists: an attrs class, an enum, or the base of a sum's classes.
+
+        Args:
+            index: The slot.
+            cls: The class.
+            known: How many variants of a sum the class is made for; None for all.
+            older: What to say of a variant beyond those.
+        """
         title = self.names.get(index, cls.__name__)
         match self._behind_aliases(self.typespace[index]):
             case Product() as product:
                 return self._product(title, product, cls)
             case Sum(variants) if issubclass(cls, enum.Enum):
-                return self._enum(title, variants, cls)
-            case Sum(variants) as type_:
-                names = variant_names([variant.name for variant in variants])
+                return attrs.evolve(self._enum(title, variants[:known], cls), older=older)
+            case Sum(variants):
+                names = variant_names([variant.name for variant in variants[:known]])
                 missing = [name for name in names if not hasattr(cls, name)]
                 if missing:
                     raise SchemaError(f"{title}: class {cls.__name__} has no variant {missing[0]}")
-                return self._sum(title, type_, cls, [getattr(cls, name) for name in names])
+                node = self._sum(title, Sum(variants[:known]), cls, [getattr(cls, name) for name in names])
+                node.unknown = [self.node(variant.type) for variant in variants[len(names) : _TAGS]]
+                node.older = older
+                return node
             case _:
                 raise SchemaError(f"{title}: only products and sums can be bound to a class")
 

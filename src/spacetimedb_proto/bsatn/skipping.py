@@ -20,7 +20,6 @@ from .layout import (
     Slot,
     SumNode,
     TextNode,
-    Variant,
     plain,
 )
 from .source import MAX_INDENT, dispatch
@@ -84,10 +83,12 @@ class Skipper:
                     self._source.add("pass")
                     self.skip(payload)
                     self.settle()
-            case SumNode(variants=variants):
-                tag = self._tag(node.title, len(variants))
-                if variants:
-                    dispatch(self._source, tag, [self._variant_case(variant) for variant in variants])
+            case SumNode(variants=variants, payloads=payloads):
+                names = [repr(variant.name) for variant in variants]
+                tag = self._tag(node.title, len(payloads))
+                if payloads:
+                    steps = [*names, *(f"'variant {number}'" for number in range(len(names), len(payloads)))]
+                    dispatch(self._source, tag, list(map(self._variant_case, steps, payloads)))
             case ArrayNode(element=element):
                 self._array(element)
             case _:
@@ -116,11 +117,11 @@ class Skipper:
         self.settle()
         self._source.add(f"pos = {self._batch.call('skip', node)}(data, pos, depth)", self._source.note())
 
-    def _variant_case(self, variant: Variant) -> Callable[[], None]:
+    def _variant_case(self, step: str, payload: Node) -> Callable[[], None]:
         def write() -> None:
-            with self._source.step(repr(variant.name)):
+            with self._source.step(step):
                 self._source.add("pass")
-                self.skip(variant.node)
+                self.skip(payload)
                 self.settle()
 
         return write

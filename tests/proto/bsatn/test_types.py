@@ -243,6 +243,52 @@ def test_classes_that_do_not_fit(type_: Any, cls: Any, message: str) -> None:
     assert str(caught.value) == message
 
 
+class _Light(enum.Enum):
+    Red = 0
+    Green = 1
+
+
+class _Shape:
+    pass
+
+
+@attrs.frozen
+class _Dot(_Shape):
+    pass
+
+
+_Shape.Dot = _Dot  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("cls", "variants", "good", "unknown"),
+    [
+        (_Light, [("red", UNIT), ("green", UNIT), ("blue", UNIT)], (b"\x01", _Light.Green), b"\x02"),
+        (_Shape, [("dot", UNIT), ("line", Array(P.STRING))], (b"\x00", _Dot()), b"\x01\x01\0\0\0\x01\0\0\0a"),
+    ],
+)
+def test_a_class_may_be_older_than_its_type(cls, variants, good, unknown) -> None:
+    variant_type = Sum(tuple(Element(name, type_) for name, type_ in variants))
+    made = Types([variant_type, Product((Element("it", Ref(0)), Element("number", P.U8)))], {0: "Thing", 1: "Row"})
+    made.bind_lazily(0, lambda: cls, known=len(variants) - 1, older=": that is too new")
+    codec = made.codec(Ref(0))
+    data, value = good
+    assert (codec.decode_exact(data), codec.encode(value)) == (value, data)
+    with pytest.raises(DecodeError, match=r"tag \d, but Thing has \d variants: that is too new"):
+        codec.decode_exact(unknown)
+    row = made.codec(Ref(1))
+    assert row.column_reader(1)(unknown + b"\x07") == 7, "what comes behind can be found all the same"
+
+
+def test_a_class_may_be_made_at_first_use() -> None:
+    made = Types([Sum((Element("red", UNIT), Element("green", UNIT)))], {0: "Light"})
+    asked = []
+    made.bind_lazily(0, lambda: asked.append(1) or _Light)
+    assert asked == []
+    assert made.python_type(0) is made.python_type(0) is _Light
+    assert asked == [1]
+
+
 def test_bindings_come_before_use() -> None:
     made = Types([POINT], {0: "Point"})
     made.codec(Ref(0))
