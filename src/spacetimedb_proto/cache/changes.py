@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, starmap
 from operator import eq, ne
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias
 
 import attrs
 
@@ -30,30 +30,39 @@ __all__ = [
     "Updated",
 ]
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Row = TypeVar("Row", default=Any)  # Python 3.13 knows defaults, too: who says nothing about rows means any
+else:
+    from typing import TypeVar
+
+    Row = TypeVar("Row")
+
 
 @attrs.frozen
-class Inserted:
+class Inserted(Generic[Row]):
     """A row appeared."""
 
-    row: Any
+    row: Row
 
 
 @attrs.frozen
-class Updated:
+class Updated(Generic[Row]):
     """A row of one primary key was replaced."""
 
-    old: Any
-    new: Any
+    old: Row
+    new: Row
 
 
 @attrs.frozen
-class Deleted:
+class Deleted(Generic[Row]):
     """A row left."""
 
-    row: Any
+    row: Row
 
 
-Change: TypeAlias = Inserted | Updated | Deleted
+Change: TypeAlias = Inserted[Row] | Updated[Row] | Deleted[Row]
 Skip: TypeAlias = Callable[[DecodeError], object] | None
 Rows: TypeAlias = Sequence[bytes]
 
