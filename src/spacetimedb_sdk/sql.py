@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from spacetimedb_proto.errors import EncodeError
 
-__all__ = ["Condition", "Field", "Identifier", "Query", "literal", "select", "sql"]
+__all__ = ["Condition", "Field", "Fields", "Identifier", "Query", "literal", "select", "sql"]
 
 MAX_QUERY: Final = 50_000
 """Bytes of a query string that the server accepts (protocol reference, 2.6)."""
@@ -171,6 +171,27 @@ class Field:
         return self._compare(">=", other)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class Fields:
+    """The columns of a table, for conditions: as attributes, or by name as items.
+
+    Args:
+        table: The table's name.
+        columns: Names of columns in SQL, by the names that they go by here.
+    """
+
+    def __init__(self, table: str, columns: Mapping[str, str]) -> None:
+        self.__table = table
+        self.__columns = columns
+
+    def __getattr__(self, name: str) -> Field:
+        column = self.__columns.get(name)
+        if column is None:
+            raise AttributeError(f"{self.__table} has no column {name!r}")
+        return Field(self.__table, column)
+
+    __getitem__ = __getattr__
 
 
 def select(table: str, fields: Any = None, condition: Callable[[Any], Condition] | None = None) -> Query:

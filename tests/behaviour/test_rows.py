@@ -326,3 +326,11 @@ async def test_a_wrong_value_deep_inside_is_found(client):
     for name, (value, message) in bad.items():
         with pytest.raises(EncodeError, match=message):
             await conn.reducers.add_every_type(**sent | {name: value})
+
+
+async def test_values_without_columns_are_refused(client):
+    conn = await client()
+    with pytest.raises(TypeError, match=r"pair\.find\(\) takes values by column, as in find\(id=\.\.\.\)"):
+        conn.db.pair.find(5)
+    with pytest.raises(TypeError, match=r"pair\.filter\(\) takes values by column"):
+        conn.db.pair.filter(5, group=1)

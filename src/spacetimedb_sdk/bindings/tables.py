@@ -9,7 +9,7 @@ from spacetimedb_proto.cache import CachePolicy, Change, TableCache, TableChange
 from spacetimedb_proto.errors import DecodeError, LocalProtocolError
 from spacetimedb_proto.schema.model import Table
 
-from ..sql import Condition, Field, Query, select
+from ..sql import Condition, Fields, Query, select
 from .context import Context
 from .listeners import Listener, Listeners
 from .names import Namespace
@@ -140,7 +140,7 @@ class TableHandle:
     def __contains__(self, row: object) -> bool:
         return any(row == other for other in self)
 
-    def find(self, **columns: Any) -> Any:
+    def find(self, /, *args: Any, **columns: Any) -> Any:
         """The row with this value in a unique column, or with these values in the columns of a unique constraint.
 
         Returns:
@@ -149,16 +149,16 @@ class TableHandle:
         Raises:
             LocalProtocolError: The columns are not unique: use `filter`.
             EncodeError: A value is not one that its column could hold.
-            TypeError: There is no such column.
+            TypeError: There is no such column, or a value is given without one.
         """
-        if len(columns) == 1:
+        if len(columns) == 1 and not args:
             for name, value in columns.items():
                 if name in self._finders:
                     found = self._finders[name](value)
                     if found is None:
                         self._reading(".find()")  # so that "none" is not said of rows that nobody keeps
                     return found
-        values = self._values("find", columns)
+        values = self._values("find", args, columns)
         if not any(set(key) == values.keys() for key in self._unique_keys()):
             unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._unique_keys())
             raise LocalProtocolError(
@@ -167,21 +167,24 @@ class TableHandle:
             )
         return next(self._reading(".find()").select(values), None)
 
-    def filter(self, **columns: Any) -> Iterator[Any]:
+    def filter(self, /, *args: Any, **columns: Any) -> Iterator[Any]:
         """The rows with these values, through an index where one covers some of the columns.
 
         Raises:
             EncodeError: A value is not one that its column could hold.
-            TypeError: There is no such column.
+            TypeError: There is no such column, or a value is given without one.
         """
-        return self._reading(".filter()").select(self._values("filter", columns))
+        return self._reading(".filter()").select(self._values("filter", args, columns))
 
     def _unique_keys(self) -> tuple[tuple[int, ...], ...]:
         key = self._table.primary_key
         first = () if key is None else ((key,),)
         return tuple(dict.fromkeys((*first, *self._table.unique_sets)))
 
-    def _values(self, method: str, columns: dict[str, Any]) -> dict[int, Any]:
+    def _values(self, method: str, args: tuple[Any, ...], columns: dict[str, Any]) -> dict[int, Any]:
+        if args:
+            column = self._table.columns[0].name if self._table.columns else "column"
+            raise TypeError(f"{self.name}.{method}() takes values by column, as in {method}({column}=...)")
         unknown = [name for name in columns if name not in self._columns]
         if unknown:
             known = ", ".join(column.name for column in self._table.columns)
@@ -193,7 +196,8 @@ class TableHandle:
 
         Values are quoted as the server parses them. Without a condition: all rows.
         """
-        return select(self.name, _Fields(self.name, self._columns, self._table), condition)
+        names = {name: self._table.columns[index].name for name, index in self._columns.items()}
+        return select(self.name, Fields(self.name, names), condition)
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
@@ -255,23 +259,6 @@ class TableHandle:
 
     def __repr__(self) -> str:
         return f"<table {self.name}: {'rows are not kept' if self._kept == 'none' else f'{len(self)} rows'}>"
-
-
-class _Fields:
-    """The columns of a table, for conditions."""
-
-    def __init__(self, table: str, columns: dict[str, int], definition: Table) -> None:
-        self.__table = table
-        self.__columns = columns
-        self.__definition = definition
-
-    def __getattr__(self, name: str) -> Field:
-        index = self.__columns.get(name)
-        if index is None:
-            raise AttributeError(f"{self.__table} has no column {name!r}")
-        return Field(self.__table, self.__definition.columns[index].name)
-
-    __getitem__ = __getattr__
 
 
 Db: TypeAlias = Namespace[TableHandle]
