@@ -31,6 +31,7 @@ from .token_keeper import TokenKeeper
 __all__ = ["AsyncPending", "AsyncStream", "Connecting", "Connection", "open_connection"]
 
 T = TypeVar("T")
+C_co = TypeVar("C_co", bound="Connection", covariant=True)
 
 OpenStream: TypeAlias = Callable[[], Awaitable[anyio.abc.ByteStream]]
 
@@ -161,6 +162,13 @@ class Connection(OpenConnection):
         """
         return self._subscribe(queries, cache, timeout)
 
+    def subscribe_to_all_tables(self, *, cache: CachePolicy = "full", timeout: float | None = None) -> Subscription:
+        """Ask for the rows of every table and view that is public, one query each. Arguments and errors as `subscribe`.
+
+        Views with parameters are left out, and event tables on v1, which tells of no events.
+        """
+        return self._subscribe(self._all_tables(), cache, timeout)
+
     def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[list[Any]]:
         """Ask for the rows of one query, once: `rows = await conn.query("SELECT * FROM user")`. Never cached.
 
@@ -250,17 +258,17 @@ class Connection(OpenConnection):
         return self._driver.last_received
 
 
-class Connecting(Generic[T]):
+class Connecting(Generic[C_co]):
     """What `connect()` returns: use it with `async with`, or await it for a connection to close by hand."""
 
-    def __init__(self, open_connection: Callable[[], Awaitable[Connection]]) -> None:
+    def __init__(self, open_connection: Callable[[], Awaitable[C_co]]) -> None:
         self._open = open_connection
-        self._connection: Connection | None = None
+        self._connection: C_co | None = None
 
-    def __await__(self) -> Generator[Any, Any, Connection]:
+    def __await__(self) -> Generator[Any, Any, C_co]:
         return self._open().__await__()
 
-    async def __aenter__(self) -> Connection:
+    async def __aenter__(self) -> C_co:
         self._connection = await self._open()
         return self._connection
 

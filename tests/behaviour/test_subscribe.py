@@ -204,3 +204,15 @@ async def test_identities_in_queries(client):
     await conn.subscribe(conn.db.user.where(lambda user: user.identity == conn.identity))
     assert conn.db.user.find(identity=conn.identity).online is True
     assert len(conn.db.user) == 1
+
+
+async def test_all_tables_at_once(client):
+    conn = await client()
+    await conn.reducers.add_pair(1, "one", 0, 10)
+    sub = await conn.subscribe_to_all_tables()
+    public = {table.name for table in conn.schema.tables.values() if table.is_public}
+    if conn.protocol.startswith("v1."):
+        public -= {table.name for table in conn.schema.tables.values() if table.is_event}
+    assert set(sub.queries) == {f'SELECT * FROM "{name}"' for name in public}
+    assert [pair.key for pair in conn.db.pair] == ["one"]
+    assert conn.db.user.find(identity=conn.identity).online

@@ -15,6 +15,7 @@ from spacetimedb_proto.schema import Schema
 from spacetimedb_proto.states import SessionState
 
 from ..memory import MemoryReport
+from ..sql import select
 from ..statistics import Statistics
 from ..token_keeper import TokenKeeper
 from .context import Context
@@ -148,6 +149,15 @@ class BaseConnection:
 
     def _subscribe(self, queries: tuple[str, ...], cache: CachePolicy, timeout: float | None) -> Subscription:
         return self._bindings.subscribe(queries, cache=cache, timeout=timeout)
+
+    def _all_tables(self) -> tuple[str, ...]:
+        """A query for each table and view that anybody may read."""
+        knows_events = not self.protocol.startswith("v1.")
+        return tuple(
+            select(table.name)
+            for table in self.schema.tables.values()
+            if table.is_public and not (table.view and table.view.params) and (knows_events or not table.is_event)
+        )
 
     def _query(self, query: str, timeout: float | None) -> Pending[Any]:
         engine = self._bindings
