@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["door"]
+__all__ = ["aliases", "door"]
 
 
 def door(package: str, homes: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], Callable[[], Iterable[str]]]:
@@ -21,16 +21,27 @@ def door(package: str, homes: Mapping[str, Iterable[str]]) -> tuple[Callable[[st
         package: The package's `__name__`.
         homes: The names behind the door, by the module that each lives in; `.module` is relative to the package.
     """
-    home_of = {name: home for home, names in homes.items() for name in names}
-    rooms = vars(sys.modules[package])
+    return aliases(package, {name: f"{home}:{name}" for home, names in homes.items() for name in names})
+
+
+def aliases(module: str, targets: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], Iterable[str]]]:
+    """Make the `__getattr__` and the `__dir__` of a module whose names stand for things elsewhere.
+
+    Args:
+        module: The module's `__name__`.
+        targets: What each name stands for, as `module:name`, or `module:` for a whole module; `.module` is relative.
+    """
+    rooms = vars(sys.modules[module])
 
     def get(name: str) -> Any:
-        if name not in home_of:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
-        value = rooms[name] = getattr(import_module(home_of[name], package), name)
+        if name not in targets:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}", name=name, obj=sys.modules[module])
+        home, _, original = targets[name].partition(":")
+        room = import_module(home, module)
+        value = rooms[name] = getattr(room, original) if original else room
         return value
 
     def names() -> Iterable[str]:
-        return {*rooms, *home_of}
+        return {*rooms, *targets}
 
     return get, names

@@ -167,7 +167,7 @@ class Connection(OpenConnection):
 
         Views with parameters are left out, and event tables on v1, which tells of no events.
         """
-        return self._subscribe(self._all_tables(), cache, timeout)
+        return self.subscribe(*self._all_tables(), cache=cache, timeout=timeout)
 
     def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[list[Any]]:
         """Ask for the rows of one query, once: `rows = await conn.query("SELECT * FROM user")`. Never cached.

@@ -16,7 +16,7 @@ called.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spacetimedb_proto.door import door
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .blocking_connection import Connection
     from .blocking_host import BlockingPending, BlockingStream
     from .tokens import Token
+    from .typed import Package
 else:
     __getattr__, __dir__ = door(
         __name__,
@@ -48,6 +49,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     database: str,
     *,
     token: Token | None = None,
+    bindings: Package[Any] | None = None,
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
     compression: Compression | None = None,
     light: bool = False,
@@ -67,6 +69,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
             gives tokens may block, and must not be a coroutine function.
         database: Name or identity of the database.
         token: The token to connect with, or where it comes from.
+        bindings: A generated package, into whose classes rows are read.
         protocols: What to offer.
         compression: Of large messages.
         light: v1 only: be told of other clients' transactions without who caused them.
@@ -90,6 +93,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         uri=uri,
         database=database,
         token=token,
+        bindings=bindings,
         protocols=tuple(protocols),
         compression=compression,
         light=light,

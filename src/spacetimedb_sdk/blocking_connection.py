@@ -88,6 +88,13 @@ class Connection(OpenConnection):
             subscription.leave()
             raise
 
+    def subscribe_to_all_tables(self, *, cache: CachePolicy = "full", timeout: float | None = None) -> Subscription:
+        """Ask for the rows of every table and view that is public, one query each. Arguments and errors as `subscribe`.
+
+        Views with parameters are left out, and event tables on v1, which tells of no events.
+        """
+        return self.subscribe(*self._all_tables(), cache=cache, timeout=timeout)
+
     def query(self, query: str, *, timeout: float | None = None) -> Any:
         """Ask for the rows of one query, once: `rows = conn.query("SELECT * FROM user")`. Never cached.
 

@@ -272,13 +272,13 @@ class LockedTable(TableHandle):
         """The primary keys of the rows there are, in no particular order. Needs no more than `cache="keys"`."""
         return self._locked(super().keys)
 
-    def find(self, **columns: Any) -> Any:
+    def find(self, /, *args: Any, **columns: Any) -> Any:
         """The row with this value in a unique column, or with these values in the columns of a unique constraint."""
-        return self._locked(super().find, **columns)
+        return self._locked(super().find, *args, **columns)
 
-    def filter(self, **columns: Any) -> Iterator[Any]:
+    def filter(self, /, *args: Any, **columns: Any) -> Iterator[Any]:
         """The rows with these values as of now, through an index where one covers some of the columns."""
-        return self._locked(super().filter, **columns)
+        return self._locked(super().filter, *args, **columns)
 
     def __repr__(self) -> str:
         return self._locked(super().__repr__)

@@ -6,10 +6,11 @@ So a program that may never connect starts as if it never would.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+    from typing import Unpack
 
     from spacetimedb_proto.backoff import Backoff
     from spacetimedb_proto.connection import Timeouts
@@ -18,15 +19,26 @@ if TYPE_CHECKING:
 
     from .async_connection import Connecting, Connection
     from .tokens import Token
+    from .typed import ConnectOptions, Package
+
+    _Connection = TypeVar("_Connection", bound=Connection)
 
 __all__ = ["connect"]
 
 
-def connect(  # noqa: PLR0913 - each option is one that users name
+@overload
+def connect(
+    uri: str, database: str, *, bindings: Package[_Connection], **options: Unpack[ConnectOptions]
+) -> Connecting[_Connection]: ...
+
+
+@overload
+def connect(  # the options stand here one by one for those who read the signature
     uri: str,
     database: str,
     *,
     token: Token | None = None,
+    bindings: None = None,
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
     compression: Compression | None = None,
     light: bool = False,
@@ -35,8 +47,25 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     ssl: SSLContext | None = None,
-) -> Connecting[Connection]:
-    """Connect to a database, with bindings made from the schema that the server gives.
+) -> Connecting[Connection]: ...
+
+
+def connect(  # noqa: PLR0913 - each option is one that users name
+    uri: str,
+    database: str,
+    *,
+    token: Token | None = None,
+    bindings: Package[Any] | None = None,
+    protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
+    compression: Compression | None = None,
+    light: bool = False,
+    confirmed: bool | None = None,
+    reconnect: Backoff | bool | None = True,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    ssl: SSLContext | None = None,
+) -> Connecting[Any]:
+    """Connect to a database.
 
     ::
 
@@ -50,6 +79,8 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         database: Name or identity of the database.
         token: The token to connect with, or where it comes from: `TokenFile`, `TokenEnv`, `TokenCli`, or a function,
             which is asked for each attempt to connect. Without one the server makes a new identity.
+        bindings: A package that `spacetimedb-sdk generate` has written, for static types. Without one, all is made from
+            the schema while the program runs, which behaves the same.
         protocols: What to offer, of `"v3.bsatn"`, `"v2.bsatn"`, `"v1.bsatn"`, `"v1.json"`. The server chooses.
         compression: `"brotli"`, `"gzip"` or `"none"` for large messages; by default the best that is installed, and
             none on loopback.
@@ -64,6 +95,8 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     Raises:
         ConnectError: When entered or awaited: `AuthenticationError`, `DatabaseNotFound`, `UnsupportedProtocol`,
             `ConnectionRefused`, or plainly `ConnectError` where no server answered.
+        SchemaMismatch: When entered or awaited: the server's module is not the one that the bindings were made for.
+        TypeError: The bindings are no such package.
     """
     # The reason for these imports is at the top of this module.
     from .async_connection import Connecting, open_connection  # noqa: PLC0415
@@ -73,6 +106,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         uri=uri,
         database=database,
         token=token,
+        bindings=bindings,
         protocols=tuple(protocols),
         compression=compression,
         light=light,

@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 from spacetimedb_proto.backoff import Backoff
 from spacetimedb_proto.cache import CachePolicy
@@ -46,6 +46,9 @@ from .frame_scripts import FramePending, FrameStream, Script
 from .opening import Settings, next_token_now
 from .token_keeper import TokenKeeper
 from .tokens import Token
+
+if TYPE_CHECKING:
+    from .typed import Package
 
 __all__ = ["Connection", "FramePending", "FrameStream", "connect"]
 
@@ -208,6 +211,13 @@ class Connection(BaseConnection):
         """
         return self._subscribe(queries, cache, timeout)
 
+    def subscribe_to_all_tables(self, *, cache: CachePolicy = "full", timeout: float | None = None) -> Subscription:
+        """Ask for the rows of every table and view that is public, one query each. Arguments and errors as `subscribe`.
+
+        Views with parameters are left out, and event tables on v1, which tells of no events.
+        """
+        return self.subscribe(*self._all_tables(), cache=cache, timeout=timeout)
+
     def query(self, query: str, *, timeout: float | None = None) -> Pending[list[Any]]:
         """Ask for the rows of one query, once. They are never cached.
 
@@ -288,6 +298,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     database: str,
     *,
     token: Token | None = None,
+    bindings: Package[Any] | None = None,
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
     compression: Compression | None = None,
     light: bool = False,
@@ -306,6 +317,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         database: Name or identity of the database.
         token: The token to connect with, or where it comes from, as for `spacetimedb_sdk.connect`. It is asked for
             inside a tick, so a source must not take long, and cannot be awaited.
+        bindings: A generated package, into whose classes rows are read.
         protocols: What to offer, of `"v3.bsatn"`, `"v2.bsatn"`, `"v1.bsatn"`, `"v1.json"`. The server chooses.
         compression: `"brotli"`, `"gzip"` or `"none"` for large messages; by default the best that is installed, and
             none on loopback. A large message is inflated in one step, some milliseconds for each megabyte.
@@ -326,6 +338,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         uri=uri,
         database=database,
         token=token,
+        bindings=bindings,
         protocols=tuple(protocols),
         compression=compression,
         light=light,

@@ -9,7 +9,9 @@ import random
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from ssl import SSLContext
+from typing import Any
 
 import attrs
 
@@ -23,6 +25,7 @@ from spacetimedb_proto.options import Compression, Options
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.wire.compression import available
 
+from .bindings.generated import bindings_of
 from .token_keeper import TokenKeeper
 from .tokens import Token, source_of
 
@@ -44,6 +47,7 @@ class Settings:
     limits: Limits | None
     timeouts: Timeouts | None
     ssl: SSLContext | None
+    bindings: Any = None
 
     def core(self, now: float) -> DurableConnection:
         """Make the session.
@@ -54,7 +58,9 @@ class Settings:
         Raises:
             ConnectError: The address, the database's name or the compression is none.
             LocalProtocolError: One of the protocols is none.
+            TypeError: The bindings are none.
         """
+        bindings = None if self.bindings is None else bindings_of(self.bindings)
         endpoint = Endpoint.parse(self.uri)
         backoff = Backoff() if self.reconnect is True else self.reconnect or None
         options = Options(
@@ -67,6 +73,7 @@ class Settings:
             session_id=ConnectionId.from_wire(secrets.token_bytes(16)) if backoff is not None else None,
             limits=self.limits or Limits(),
             timeouts=self.timeouts or Timeouts(),
+            prepare=None if bindings is None else partial(bindings.prepare, uri=self.uri, database=self.database),
         )
         return DurableConnection(endpoint, self.database, options, chance=random.random, now=now)
 

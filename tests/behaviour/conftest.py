@@ -19,19 +19,34 @@ from spacetimedb_sdk import UnsupportedProtocol
 from .hosts import Host
 from .hosts_blocking import Blocking
 from .hosts_frame import FrameHost
+from .hosts_generated import Generated
 
 REAL_URI = os.environ.get("SPACETIMEDB_URI")
-HOSTS = (Host, Blocking, FrameHost)
+HOSTS = (Host, Blocking, FrameHost, Generated)
 RUNS = [(kind, loop) for kind in HOSTS for loop in kind.loops]
 ALL_PROTOCOLS = ("v3.bsatn", "v2.bsatn", "v1.bsatn", "v1.json")
+EACH_GENERATION = ("v3.bsatn", "v1.bsatn")
 
 Connect = Callable[..., Awaitable[Any]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = []
     for item in items:
         if "behaviour" in item.path.parts:
             item.add_marker(pytest.mark.live)
+            if not is_worth_a_run(getattr(item, "callspec", None)):
+                left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def is_worth_a_run(callspec: Any) -> bool:
+    """Protocols are the core's matter, which all hosts share: one host speaks all, the others each generation."""
+    if callspec is None or "protocol" not in callspec.params or "host_and_loop" not in callspec.params:
+        return True
+    return callspec.params["host_and_loop"] == RUNS[0] or callspec.params["protocol"] in EACH_GENERATION
 
 
 @attrs.frozen

@@ -81,6 +81,9 @@ class Connection(Wrapper):
     def subscribe(self, *queries, **options):
         return Called(lambda: Subscription(self.wrapped.subscribe(*queries, **options)))
 
+    def subscribe_to_all_tables(self, **options):
+        return Called(lambda: Subscription(self.wrapped.subscribe_to_all_tables(**options)))
+
     def query(self, *args, **options):
         return Called(self.wrapped.query, *args, **options)
 

@@ -16,7 +16,7 @@ import attrs
 
 from ..errors import SchemaError
 
-__all__ = ["attribute_names", "builder", "make_enum", "make_product", "make_sum"]
+__all__ = ["argument_names", "attribute_names", "builder", "make_enum", "make_product", "make_sum"]
 
 # `__init__` as attrs writes it uses these names itself, so an argument cannot be called like that.
 _INIT_NAMES = frozenset({"self", "_setattr", "_cached_setattr_get"})
@@ -33,12 +33,17 @@ def make_product(name: str, fields: Sequence[str], *, base: type = object) -> ty
     """
     return attrs.make_class(
         _printable(name),
-        {field: attrs.field(alias=_argument(field, fields)) for field in fields},
+        {field: attrs.field(alias=name) for field, name in zip(fields, argument_names(fields), strict=True)},
         bases=(base,),
         class_body={"__module__": __name__},
         frozen=True,
         slots=True,
     )
+
+
+def argument_names(fields: Sequence[str]) -> tuple[str, ...]:
+    """What the arguments of a product's constructor are called."""
+    return tuple(_argument(field, fields) for field in fields)
 
 
 def _argument(field: str, fields: Sequence[str]) -> str:

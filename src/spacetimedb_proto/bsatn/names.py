@@ -11,7 +11,7 @@ import keyword
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["field_names", "parameter_names", "pascal", "variant_names"]
+__all__ = ["class_names", "field_names", "parameter_names", "pascal", "variant_names"]
 
 _DIGITS = frozenset("0123456789")
 # What a sum's classes and an enum's members have of their own, or would be misunderstood as.
@@ -39,6 +39,11 @@ def parameter_names(names: Sequence[str | None], reserved: Iterable[str] = ("sel
 def variant_names(names: Sequence[str | None]) -> tuple[str, ...]:
     """Class or member names for the variants of a sum, in order and distinct: `bannedUntil` becomes `BannedUntil`."""
     return _distinct(names, "Variant", _variant, _RESERVED_VARIANTS)
+
+
+def class_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names for classes that go with tables or functions, in order and distinct: `auth.live_user` is `AuthLiveUser`."""
+    return _distinct([name.replace(".", "_") for name in names], "Thing", _variant, frozenset())
 
 
 def _distinct(
