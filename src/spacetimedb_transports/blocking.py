@@ -236,7 +236,7 @@ class BlockingDriver:
         self._reader.start()
         self._io.start()
 
-    def locked(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def locked(self, act: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do something with the core, or with what it keeps, while no other thread does. It should be quick.
 
         Raises:
