@@ -48,7 +48,7 @@ from spacetimedb_proto.bsatn.values import (
     Timestamp,
 )
 
-__all__ = ["Drawn", "names", "rows", "types", "types_and_values", "typespaces"]
+__all__ = ["Drawn", "names", "rows", "types", "types_and_values", "typespaces", "values_of"]
 
 SPECIAL = (IDENTITY, CONNECTION_ID, TIMESTAMP, TIME_DURATION, UUID, SCHEDULE_AT, UNIT, BYTES)
 
@@ -138,6 +138,12 @@ def types_and_values(draw: st.DrawFn) -> Drawn:
     made = Types(typespace, type_names)
     type_ = draw(types(len(typespace)).filter(lambda type_: _height(type_, typespace) < math.inf))
     return Drawn(made, type_, _Values(draw, made, typespace).value(type_), typespace)
+
+
+@st.composite
+def values_of(draw: st.DrawFn, made: Types, typespace: Sequence[AlgebraicType], type_: AlgebraicType) -> Any:
+    """A value of a type that has values, though never NaN."""
+    return _Values(draw, made, typespace).value(type_)
 
 
 @st.composite

@@ -11,6 +11,7 @@
     ├── ConnectionLost             an established connection ended
     ├── SubscriptionError          the server refused or ended a set of queries
     ├── QueryError                 a one-off query failed
+    ├── RequestError               the server refused a request over HTTP, for a reason without a class of its own
     ├── CallError                  a call of a reducer or procedure did not return a value
     │   ├── ReducerError           the reducer refused or failed: nothing was committed
     │   ├── ProcedureError         the procedure failed
@@ -56,6 +57,7 @@ __all__ = [
     "QueryError",
     "ReducerError",
     "RemoteProtocolError",
+    "RequestError",
     "SchemaError",
     "SchemaMismatch",
     "SpacetimeDBError",
@@ -126,6 +128,20 @@ class SubscriptionError(SpacetimeDBError):
 
 class QueryError(SpacetimeDBError):
     """A one-off query failed; the text is the server's."""
+
+
+class RequestError(SpacetimeDBError):
+    """The server, or a proxy before it, answered a request over HTTP with an error that has no class of its own.
+
+    Attributes:
+        status: The HTTP status, or None where there was no answer.
+        body: Text of the answer, shortened.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, body: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
 
 
 class CallError(SpacetimeDBError):

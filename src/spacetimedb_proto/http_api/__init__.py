@@ -1,0 +1,26 @@
+"""The HTTP API as data: what each operation asks, and what its answers mean (protocol reference, 5).
+
+`Api` makes the operations of one database; an `Operation` is a request without a token, and a reader of its answer.
+Nothing here opens, waits or retries.
+"""
+
+from .logs import LogLine, LogReader, TraceFrame
+from .operations import Api, Operation
+from .results import CallResult, DatabaseInfo, NewIdentity, Published
+from .statements import ResultColumn, SqlAnswer, SqlResult, table_of
+
+__all__ = [
+    "Api",
+    "CallResult",
+    "DatabaseInfo",
+    "LogLine",
+    "LogReader",
+    "NewIdentity",
+    "Operation",
+    "Published",
+    "ResultColumn",
+    "SqlAnswer",
+    "SqlResult",
+    "TraceFrame",
+    "table_of",
+]

@@ -1,0 +1,271 @@
+"""Answers to SQL: the columns and rows of one statement, and whose rows they are.
+
+An answer brings the types of its columns, all references replaced. Where the statement asks for the whole rows of one
+table, and the schema's type of these is the same, rows are of the same class as in the cache; otherwise of an own class
+named `Row`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, overload
+
+import attrs
+
+from ..bsatn.codec import Types
+from ..bsatn.types import AlgebraicType, Array, Element, Product, Sum
+from ..bsatn.values import TimeDuration
+from ..errors import DecodeError, RemoteProtocolError, SchemaError
+from ..http import HttpResponse
+from ..limits import Limits
+from ..schema import Schema
+from ..schema.reader import Node, Struct
+from ..schema.types_json import TypeReader
+from ..schema.typespace import resolve
+from .results import reading
+
+__all__ = ["ResultColumn", "SqlAnswer", "SqlResult", "table_of"]
+
+
+@attrs.frozen
+class ResultColumn:
+    """A column of a result.
+
+    Attributes:
+        name: Its name in the database, or None: not every expression has one.
+        type: Its type, without references.
+    """
+
+    name: str | None
+    type: AlgebraicType
+
+
+@attrs.frozen
+class SqlResult(Sequence[Any]):
+    """What one statement gave: its rows in order, to be counted, indexed and gone through like a list.
+
+    Attributes:
+        rows: The rows. None for a statement that changes rows.
+        columns: The columns of the rows.
+        table: Canonical name of the table whose rows these are; None if they are of columns of their own.
+        inserted: Rows that the statement inserted.
+        deleted: Rows that it deleted.
+        updated: Rows that it updated.
+        duration: Time that it took on the server.
+    """
+
+    rows: list[Any]
+    columns: tuple[ResultColumn, ...]
+    table: str | None = None
+    inserted: int = 0
+    deleted: int = 0
+    updated: int = 0
+    duration: TimeDuration = attrs.field(factory=lambda: TimeDuration(0))
+
+    @property
+    def value(self) -> Any:
+        """The only value of the only row: `client.sql("SELECT COUNT(*) AS n FROM user").value`.
+
+        Raises:
+            ValueError: There are more or fewer rows or columns.
+        """
+        if len(self.rows) != 1 or len(self.columns) != 1:
+            got = f"{len(self.rows)} rows of {len(self.columns)} columns"
+            raise ValueError(f"expected one row of one column, got {got}")
+        (row,) = self.rows
+        (name,) = (field.name for field in attrs.fields(type(row)))
+        return getattr(row, name)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@attrs.frozen
+class SqlAnswer:
+    """An answer whose rows have not been read yet.
+
+    Attributes:
+        product: The type of the rows.
+    """
+
+    product: Product
+    _rows: list[Any] = attrs.field(repr=False)
+    _counts: dict[str, int]
+
+    @classmethod
+    def read(cls, response: HttpResponse, limits: Limits) -> SqlAnswer:
+        """Read an answer but for its rows.
+
+        Raises:
+            RemoteProtocolError: It is no answer to one statement.
+        """
+        return reading("sql", lambda node: _read(node, limits), response)
+
+    def fits(self, schema: Schema, table: str) -> bool:
+        """Whether these are rows of a table as the schema knows it.
+
+        Args:
+            schema: A module definition, perhaps of before the last publication.
+            table: Canonical or source name.
+        """
+        found = schema.resolve_table(table)
+        return found is not None and _is_same(schema, found.row, self.product)
+
+    def result(self, schema: Schema | None = None, table: str | None = None) -> SqlResult:
+        """Read the rows.
+
+        Args:
+            schema: The module definition, if they are to be of the class of a table.
+            table: The table, if they fit it.
+
+        Raises:
+            RemoteProtocolError: One is not of the type that the answer says.
+        """
+        found = None if schema is None or table is None else schema.table(table)
+        if schema is None or found is None:
+            read = Types(()).codec(self.product).from_json
+        else:
+            read = schema.row_codec(found.name).from_json
+        try:
+            rows = [read(row) for row in self._rows]
+        except DecodeError as error:
+            raise RemoteProtocolError(f"sql: a row cannot be understood: {error}") from error
+        columns = tuple(ResultColumn(element.name, element.type) for element in self.product.elements)
+        duration = TimeDuration(self._counts["total_duration_micros"])
+        return SqlResult(
+            rows,
+            columns,
+            None if found is None else found.name,
+            inserted=self._counts["rows_inserted"],
+            deleted=self._counts["rows_deleted"],
+            updated=self._counts["rows_updated"],
+            duration=duration,
+        )
+
+
+def _read(node: Node, limits: Limits) -> SqlAnswer:
+    answers = node.items()
+    if len(answers) != 1:
+        raise node.fail("the result of one statement")
+    fields = answers[0].struct(("schema", "rows", "total_duration_micros", "stats"))
+    try:
+        product = TypeReader(0, 0, limits.nesting).product(fields["schema"])
+    except RecursionError:
+        raise SchemaError("schema: types are nested too deeply") from None
+    stats = fields.get("stats")
+    counted = ("rows_inserted", "rows_deleted", "rows_updated")
+    counts = {name: 0 if stats is None else _count(stats.struct(counted), name) for name in counted}
+    counts["total_duration_micros"] = _count(fields, "total_duration_micros")
+    return SqlAnswer(product, [item.value for item in fields["rows"].items()], counts)
+
+
+def _count(fields: Struct, name: str) -> int:
+    node = fields.get(name)
+    return 0 if node is None else node.below(1 << 63)
+
+
+def _is_same(schema: Schema, type_: AlgebraicType, inlined: AlgebraicType) -> bool:
+    """Whether a type of the schema's is this one, once its references are replaced. Ends with the second, a tree."""
+    match resolve(schema.typespace, type_), inlined:
+        case Product(ours), Product(theirs):
+            return _are_same(schema, ours, theirs)
+        case Sum(ours), Sum(theirs):
+            return _are_same(schema, ours, theirs)
+        case Array(ours), Array(theirs):
+            return _is_same(schema, ours, theirs)
+        case ours, theirs:
+            return ours == theirs
+
+
+def _are_same(schema: Schema, ours: Sequence[Element], theirs: Sequence[Element]) -> bool:
+    return len(ours) == len(theirs) and all(
+        one.name == other.name and _is_same(schema, one.type, other.type)
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+# --- whose rows a statement asks for ----------------------------------------------------------------------------------
+
+_TOKEN: Final = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'|\w+|\S""")
+_NO_ALIAS: Final = frozenset(("AS", "INNER", "JOIN", "LIMIT", "ON", "ORDER", "WHERE"))
+
+
+def table_of(query: str) -> str | None:
+    """The name of the table whose whole rows a query asks for, or None if it asks for something else.
+
+    That is so for `SELECT * FROM t` and `SELECT t.* FROM t JOIN ...`, as the server's own grammar has them (protocol
+    reference, 2.6). Whether there is such a table is not asked; the answer's types tell.
+    """
+    reader = _Words(_TOKEN.findall(query))
+    if not reader.skip("SELECT"):
+        return None
+    wanted = reader.name()
+    if wanted is not None and not reader.skip("."):
+        return None
+    if not reader.skip("*") or not reader.skip("FROM"):
+        return None
+    sources: dict[str, str] = {}
+    while (table := reader.name()) is not None:
+        sources[reader.alias() or table] = table
+        if not reader.find("JOIN"):
+            break
+    if wanted is None:
+        return next(iter(sources.values())) if len(sources) == 1 else None
+    return sources.get(wanted)
+
+
+class _Words:
+    """The words of a query, from left to right."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = [*words, "", ""]
+        self._at = 0
+
+    def skip(self, word: str) -> bool:
+        """Go past a word if it is the next."""
+        is_next = self._words[self._at].upper() == word
+        self._at += is_next
+        return is_next
+
+    def find(self, word: str) -> bool:
+        """Go past the next such word, if there is one."""
+        rest = [each.upper() for each in self._words[self._at :]]
+        if word not in rest:
+            return False
+        self._at += rest.index(word) + 1
+        return True
+
+    def name(self) -> str | None:
+        """Go past a name, quoted or not, dotted in submodules."""
+        name = self._part()
+        while name is not None and self._words[self._at] == "." and self._is_part(self._words[self._at + 1]):
+            self._at += 1
+            name = f"{name}.{self._part()}"
+        return name
+
+    def alias(self) -> str | None:
+        """Go past another name for what was named last."""
+        if self.skip("AS"):
+            return self._part()
+        return None if self._words[self._at].upper() in _NO_ALIAS else self._part()
+
+    def _part(self) -> str | None:
+        word = self._words[self._at]
+        if not self._is_part(word):
+            return None
+        self._at += 1
+        return word[1:-1].replace('""', '"') if word.startswith('"') else word
+
+    def _is_part(self, word: str) -> bool:
+        return word.startswith(('"', "_")) or word[:1].isalpha()
