@@ -18,9 +18,10 @@ import h11
 
 from .errors import ConnectError, RemoteProtocolError
 from .events import NEED_DATA, NeedData
+from .http import HttpRequest
 from .uri import Endpoint
 
-__all__ = ["Proxy", "Tunnel", "proxy_for"]
+__all__ = ["Proxy", "Route", "Tunnel", "proxy_for"]
 
 
 @attrs.frozen
@@ -105,6 +106,35 @@ def _matches(endpoint: Endpoint, entry: str) -> bool:
     domain = domain.strip("[]").removeprefix("*").strip(".").lower()
     host = endpoint.host.rstrip(".").lower()
     return host == domain or host.endswith(f".{domain}")
+
+
+@attrs.frozen
+class Route:
+    """The way to a server, straight or through a proxy.
+
+    Attributes:
+        endpoint: The server.
+        proxy: What stands before it, or None.
+    """
+
+    endpoint: Endpoint
+    proxy: Proxy | None = None
+
+    @property
+    def first(self) -> Endpoint:
+        """Where to open a connection to."""
+        return self.endpoint if self.proxy is None else self.proxy.endpoint
+
+    def tunnel(self) -> Tunnel | None:
+        """What to ask the proxy for first, before TLS begins; None where nothing is asked for."""
+        return Tunnel(self.proxy, self.endpoint) if self.proxy is not None and self.endpoint.is_tls else None
+
+    def prepared(self, request: HttpRequest) -> HttpRequest:
+        """A request as it is sent: through a proxy without a tunnel it tells the whole address."""
+        if self.proxy is None or self.endpoint.is_tls:
+            return request
+        target = f"http://{self.endpoint.host_header}{request.target}"
+        return attrs.evolve(request, target=target, headers=(*request.headers, *self.proxy.headers))
 
 
 _HEAD_SIZE: Final = 64 * 1024

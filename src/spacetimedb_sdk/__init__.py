@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from .bindings.subscription import Subscription
     from .bindings.tables import TableHandle
     from .bindings.unread import Overflow
+    from .http import BlockingHttpClient, HttpClient
     from .memory import MemoryReport
     from .statistics import Statistics
     from .tokens import Token, TokenCli, TokenEnv, TokenFile, TokenSource
@@ -158,6 +159,8 @@ else:
             ".bindings.subscription": ("Subscription",),
             ".bindings.tables": ("TableHandle",),
             ".bindings.unread": ("Overflow",),
+            ".http.async_client": ("HttpClient",),
+            ".http.blocking_client": ("BlockingHttpClient",),
             ".memory": ("MemoryReport",),
             ".statistics": ("Statistics",),
             ".tokens": ("Token", "TokenCli", "TokenEnv", "TokenFile", "TokenSource"),
@@ -170,6 +173,7 @@ __all__ = [
     "AsyncStream",
     "AuthenticationError",
     "Backoff",
+    "BlockingHttpClient",
     "CachePolicy",
     "CallCancelled",
     "CallError",
@@ -191,6 +195,7 @@ __all__ = [
     "EncodeError",
     "Err",
     "Failed",
+    "HttpClient",
     "Identity",
     "IdentityChanged",
     "Inserted",

@@ -132,6 +132,11 @@ class AsyncioStream(ByteStream):
         self._link = link
         self._is_closed = False
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `receive` would not wait: bytes have come, or the end."""
+        return self._link.came.is_set()
+
     async def receive(self, max_bytes: int = BUFFER) -> bytes:
         """Wait for bytes, and take all that have come, at most `max_bytes`.
 

@@ -4,7 +4,8 @@ import pytest
 
 from spacetimedb_proto.errors import ConnectError, RemoteProtocolError
 from spacetimedb_proto.events import NEED_DATA
-from spacetimedb_proto.http_proxy import Proxy, Tunnel, proxy_for
+from spacetimedb_proto.http import HttpRequest
+from spacetimedb_proto.http_proxy import Proxy, Route, Tunnel, proxy_for
 from spacetimedb_proto.uri import Endpoint
 
 PLAIN, SAFE = Endpoint.parse("http://db.example.com"), Endpoint.parse("https://db.example.com:8443")
@@ -123,3 +124,15 @@ def test_no_tunnel():
         tunnel(b"")[1].next_event()
     with pytest.raises(RemoteProtocolError, match="not HTTP"):
         tunnel(b"nonsense\r\n\r\n")[1].next_event()
+
+
+def test_ways():
+    proxy, request = Proxy.parse("http://me:secret@proxy:3128"), HttpRequest("GET", "/v1/ping", (("host", "x"),))
+    straight, plain, safe = Route(PLAIN), Route(PLAIN, proxy), Route(SAFE, proxy)
+    assert (straight.first, plain.first, safe.first) == (PLAIN, proxy.endpoint, proxy.endpoint)
+    assert (straight.tunnel(), plain.tunnel()) == (None, None)
+    assert safe.tunnel().data_to_send().startswith(b"CONNECT db.example.com:8443 ")
+    assert straight.prepared(request) == safe.prepared(request) == request
+    sent = plain.prepared(request)
+    assert sent.target == "http://db.example.com/v1/ping"
+    assert sent.headers == (("host", "x"), ("proxy-authorization", "Basic bWU6c2VjcmV0"))

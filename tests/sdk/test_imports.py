@@ -90,7 +90,18 @@ def test_a_frame_loop_brings_no_event_loop():
     assert not modules & {"asyncio", "concurrent.futures.thread", "spacetimedb_sdk.async_connection"}
 
 
-@pytest.mark.parametrize("package", ["spacetimedb_proto", "spacetimedb_sdk", "spacetimedb_sdk.blocking"])
+def test_blocking_requests_bring_no_event_loop():
+    modules = brought("import spacetimedb_sdk; spacetimedb_sdk.BlockingHttpClient('http://127.0.0.1:3000', 'chat')")
+    assert third_party(modules) <= {"attr", "attrs", "h11", "wsproto"}
+    assert "asyncio" not in modules
+    unneeded = {"spacetimedb_proto.client", "spacetimedb_proto.cache", "spacetimedb_sdk.bindings"}
+    assert ours(modules) & unneeded == set()
+
+
+DOORS = ["spacetimedb_proto", "spacetimedb_sdk", "spacetimedb_sdk.blocking", "spacetimedb_sdk.http"]
+
+
+@pytest.mark.parametrize("package", DOORS)
 def test_every_name_is_there_when_asked_for(package):
     brought(f"from {package} import *\nimport {package} as door\nassert set(door.__all__) <= set(globals())")
     brought(f"import {package} as door\nassert set(door.__all__) <= set(dir(door))")

@@ -73,8 +73,8 @@ class SqlResult(Sequence[Any]):
         if len(self.rows) != 1 or len(self.columns) != 1:
             got = f"{len(self.rows)} rows of {len(self.columns)} columns"
             raise ValueError(f"expected one row of one column, got {got}")
-        (row,) = self.rows
-        (name,) = (field.name for field in attrs.fields(type(row)))
+        row: Any = self.rows[0]
+        (name,) = attrs.fields_dict(row.__class__)
         return getattr(row, name)
 
     @overload

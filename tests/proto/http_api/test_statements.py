@@ -21,7 +21,9 @@ from tests.strategies import types, values_of
 SDK_TEST = schema("sdk-test")
 
 # Making the codecs of a table takes some time, and floats that JSON cannot carry are rejected.
-PATIENT = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+PATIENT = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 
 def body_of(product, values, **more):

@@ -1,0 +1,414 @@
+"""`HttpClient`: the HTTP API for programs that await, on asyncio and on trio."""
+
+from __future__ import annotations
+
+import copy
+import ssl as tls
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+
+from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.bsatn.values import Identity
+from spacetimedb_proto.http_api import (
+    CallResult,
+    DatabaseInfo,
+    LogLine,
+    LogReader,
+    NewIdentity,
+    Operation,
+    Published,
+    SqlResult,
+)
+from spacetimedb_proto.limits import Limits
+from spacetimedb_proto.schema import Schema
+from spacetimedb_transports.anyio_http import AsyncHttpLinks, AsyncHttpStream
+
+from ..tokens import Token
+from .batch import Arguments, Batch, CallReport, OnProgress, is_expected, split
+from .core import Alone, AskToken, Effect, Exchange, Flow, Open, Pause
+from .settings import Settings
+
+__all__ = ["AsyncLogStream", "HttpClient"]
+
+T = TypeVar("T")
+
+
+class AsyncLogStream(AsyncIterator[LogLine]):
+    """A log that is followed: `async with client.follow_logs() as lines: async for line in lines: ...`."""
+
+    def __init__(self, open_stream: Callable[[], Awaitable[AsyncHttpStream]]) -> None:
+        self._open = open_stream
+        self._stream: AsyncHttpStream | None = None
+        self._reader = LogReader()
+        self._lines: deque[LogLine] = deque()
+        self._is_over = False
+
+    async def __anext__(self) -> LogLine:
+        """The next line, as soon as there is one. The stream ends when the server ends it.
+
+        Raises:
+            AuthenticationError: The log is not for this client.
+            ConnectionLost: The connection ended.
+        """
+        while not self._lines:
+            if self._is_over:
+                raise StopAsyncIteration
+            if self._stream is None:
+                self._stream = await self._open()
+            data = await self._stream.read()
+            self._lines.extend(self._reader.receive_data(data))
+            self._is_over = self._is_over or not data
+        return self._lines.popleft()
+
+    async def aclose(self) -> None:
+        """Follow it no more. Twice does no harm."""
+        self._is_over = True
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._stream = await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class HttpClient:
+    """A client of one server and perhaps one of its databases, for programs that await.
+
+    Nothing is sent before a method is called. A client belongs to one event loop.
+    """
+
+    def __init__(  # noqa: PLR0913 - each option is one that users name
+        self,
+        uri: str,
+        database: str | None = None,
+        *,
+        token: Token | None = None,
+        timeout: float = 30.0,
+        connections: int = 10,
+        retry: Backoff | None = None,
+        proxy: str | bool = True,
+        limits: Limits | None = None,
+        ssl: tls.SSLContext | None = None,
+    ) -> None:
+        """Make a client.
+
+        Args:
+            uri: Where the server is: `http`, `https`, `ws` or `wss`. TLS is verified.
+            database: Name or identity of the database; what concerns none needs none.
+            token: The token to send, or where it comes from, as for `connect`. Without one, a new identity is made when
+                something is first done in somebody's name, and the client stays that.
+            timeout: Seconds for each request, from waiting for a connection to the end of the answer.
+            connections: Connections at most; more requests wait for their turn.
+            retry: When to try again what cannot have been executed, because no connection came about. By default it
+                is not tried again.
+            proxy: True takes what the environment says (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), False
+                takes none, and a text is the proxy's address.
+            limits: What an untrusted server may cost.
+            ssl: TLS settings; by default those of `ssl.create_default_context()`.
+
+        Raises:
+            ConnectError: The address, or that of the proxy, is none.
+            LocalProtocolError: No connection is allowed.
+        """
+        settings = Settings(
+            uri=uri,
+            database=database,
+            token=token,
+            timeout=timeout,
+            connections=connections,
+            retry=retry,
+            proxy=proxy,
+            limits=limits,
+            ssl=ssl,
+        )
+        self._core = settings.core()
+        self._timeout = timeout
+        self._limit = connections
+        route = settings.route(self._core.api.endpoint)
+        self._links = AsyncHttpLinks(route, ssl=ssl, limit=connections, size=self._core.api.limits.message_size)
+        self._locks: dict[str, anyio.Lock] = {}
+
+    def options(self, *, timeout: float) -> Self:
+        """The same client, with the same connections, of another patience: `client.options(timeout=300).call(...)`.
+
+        Args:
+            timeout: Seconds for each request.
+        """
+        other = copy.copy(self)
+        other._timeout = timeout  # noqa: SLF001 - another of ours
+        return other
+
+    async def aclose(self) -> None:
+        """Close the connections that are idle. The client stays usable."""
+        await self._links.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._core.api.database or 'no database'} at {self._core.api.endpoint}>"
+
+    # --- rows and calls -----------------------------------------------------------------------------------------------
+
+    async def sql(self, statement: str, *, confirmed: bool | None = None) -> SqlResult:
+        """Run one SQL statement, and give its rows: `rows = await client.sql(sql("SELECT ... = {}", name))`.
+
+        Rows of a whole table are of the same class as in the cache of a connection; other rows have the columns that
+        the statement names.
+
+        Args:
+            statement: One statement. `spacetimedb_sdk.sql` puts values into it safely.
+            confirmed: Whether to wait until what it sees or does is durable; None leaves that to the server.
+
+        Raises:
+            QueryError: The server refused it.
+            OutcomeUnknown: The connection ended before there was an answer.
+        """
+        return await self._run(self._core.sql(statement, confirmed=confirmed))
+
+    async def sql_all(self, *statements: str, confirmed: bool | None = None) -> list[SqlResult]:
+        """Run several SQL statements one after the other, each in a transaction and a request of its own.
+
+        Args:
+            statements: SQL, one statement each.
+            confirmed: As for `sql`.
+
+        Raises:
+            QueryError: The server refused one. Those before it stay done, those after it are not tried.
+            OutcomeUnknown: The connection ended before there was an answer.
+        """
+        return [await self.sql(statement, confirmed=confirmed) for statement in statements]
+
+    async def call(self, reducer: str, /, *args: Any, **kwargs: Any) -> CallResult:
+        """Call a reducer: `await client.call("send_message", "hello")`. When it returns, the changes are committed.
+
+        Args:
+            reducer: Its name.
+            args: Arguments in declared order.
+            kwargs: Arguments by name.
+
+        Raises:
+            ReducerError: The reducer refused or failed; nothing was committed.
+            NotSent: There was no connection, so it is safe to try again.
+            OutcomeUnknown: It was sent, and the connection ended before there was an answer.
+            CallTimeout: There was no answer in time.
+            EncodeError: An argument does not fit its parameter.
+            TypeError: The wrong number of arguments.
+            LocalProtocolError: There is no such reducer.
+        """
+        return await self._run(self._core.reducer(reducer, args, kwargs))
+
+    async def procedure(self, procedure: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a procedure, and give what it returns: `total = await client.procedure("add", 1, 2)`.
+
+        Args:
+            procedure: Its name.
+            args: Arguments in declared order.
+            kwargs: Arguments by name.
+
+        Raises:
+            ProcedureError: It failed; what it committed before stays committed.
+            SpacetimeDBError: As for `call`.
+        """
+        return await self._run(self._core.procedure(procedure, args, kwargs))
+
+    async def call_many(
+        self,
+        reducer: str,
+        calls: Iterable[Arguments],
+        *,
+        concurrency: int = 8,
+        on_progress: OnProgress | None = None,
+        stop_on_error: bool = False,
+    ) -> CallReport:
+        """Call a reducer many times, several at once, each in a transaction of its own and in no certain order.
+
+        A call that may have run is never made again.
+
+        Args:
+            reducer: Its name.
+            calls: The arguments of each call, in declared order or by name. They are taken as they are needed.
+            concurrency: Calls under way at once; 1 keeps the order.
+            on_progress: Told after each call how many have ended.
+            stop_on_error: Whether to make no more calls after the first that failed. What would fail all of them alike
+                ends it in any case: no connection, a refused token, no such database or reducer.
+
+        Returns:
+            What has become of them. Failures are not raised; `report.check()` does.
+        """
+        batch = Batch(calls, on_progress, stop_on_error=stop_on_error)
+
+        faults: list[Exception] = []
+
+        async def work() -> None:
+            while (given := batch.next()) is not None:
+                failed: Exception | None = None
+                try:
+                    await self._run(self._core.reducer(reducer, *split(given[1])))
+                except Exception as error:
+                    if not is_expected(error):
+                        raise
+                    failed = error
+                batch.ended(*given, failed)
+
+        async def guarded() -> None:
+            try:
+                await work()
+            except Exception as error:  # of the caller's own, which is to come out as it is and not in a group
+                faults.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(max(concurrency, 1)):
+                group.start_soon(guarded)
+        if faults:
+            raise faults[0]
+        return batch.report()
+
+    # --- the database -------------------------------------------------------------------------------------------------
+
+    async def schema(self, *, refresh: bool = False) -> Schema:
+        """The module definition. It is asked for once; rows and arguments are read and written by it.
+
+        Args:
+            refresh: Whether to ask again, as after a publication. A table whose rows look different does so by itself.
+        """
+        return await self._run(self._core.schema(refresh=refresh))
+
+    async def info(self) -> DatabaseInfo:
+        """The database's identity, its owner, and what runs it."""
+        return await self._do(self._core.api.info())
+
+    async def database_identity(self) -> Identity:
+        """The identity behind the database's name."""
+        return await self._do(self._core.api.database_identity())
+
+    async def names(self) -> tuple[str, ...]:
+        """The database's names."""
+        return await self._do(self._core.api.names())
+
+    async def logs(self, lines: int | None = None) -> list[LogLine]:
+        """The last lines of the module's log, oldest first. Only the owner may read it.
+
+        Args:
+            lines: How many; None for all that the server still has.
+
+        Raises:
+            AuthenticationError: This client is not the owner.
+        """
+        return await self._do(self._core.api.logs(lines))
+
+    def follow_logs(self, lines: int | None = 0) -> AsyncLogStream:
+        """Follow the module's log from now on, on a connection of its own.
+
+        Args:
+            lines: How many older lines come first; None for all that the server still has.
+        """
+        operation = self._core.api.logs(lines, follow=True)
+        return AsyncLogStream(lambda: self._run(self._core.open(operation)))
+
+    async def publish(self, program: bytes, *, clear: bool = False, host_type: str | None = None) -> Published:
+        """Make the database run a program. Where there is no such database it is created, and this client owns it.
+
+        Args:
+            program: The module: WebAssembly or JavaScript.
+            clear: Whether to drop all rows.
+            host_type: `"Wasm"` or `"Js"`; None leaves it to the server, which expects WebAssembly.
+
+        Raises:
+            AuthenticationError: The database is somebody else's.
+            RequestError: The program cannot be used, or its tables do not fit the rows that are there.
+            OutcomeUnknown: The connection ended before there was an answer.
+        """
+        return await self._do(self._core.api.publish(program, clear=clear, host_type=host_type))
+
+    async def delete(self) -> None:
+        """Delete the database and all its rows.
+
+        Raises:
+            AuthenticationError: It is somebody else's, or locked.
+        """
+        await self._do(self._core.api.delete())
+
+    # --- the server and identities ------------------------------------------------------------------------------------
+
+    async def ping(self) -> None:
+        """See whether the server answers, and takes the token if there is one.
+
+        Raises:
+            ConnectError: It does not.
+            AuthenticationError: It refuses the token.
+        """
+        await self._do(self._core.api.ping())
+
+    async def create_identity(self) -> NewIdentity:
+        """Make a new identity. The client itself stays who it is; keep the token, since there is no other."""
+        return await self._do(self._core.api.create_identity())
+
+    async def verify_identity(self, identity: Identity) -> bool:
+        """Whether the client's token is this identity's."""
+        return await self._do(self._core.api.verify_identity(identity))
+
+    async def databases_of(self, identity: Identity) -> tuple[Identity, ...]:
+        """The databases that an identity owns."""
+        return await self._do(self._core.api.databases_of(identity))
+
+    async def websocket_token(self) -> str:
+        """A token that lives for a minute, for clients that must show theirs in an address, as browsers must."""
+        return await self._do(self._core.api.websocket_token())
+
+    async def public_key(self) -> str:
+        """The key that the server signs tokens with, as PEM."""
+        return await self._do(self._core.api.public_key())
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    async def _do(self, operation: Operation[T]) -> T:
+        return await self._run(self._core.do(operation))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    reply = await self._perform(effect)
+                except Exception as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(reply)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Exchange(request, fresh):
+                return await self._links.exchange(request, time=self._timeout, fresh=fresh)
+            case Open(request):
+                return await self._links.open(request, time=self._timeout)
+            case AskToken():
+                return await self._core.keeper.token_async(time.time())
+            case Pause(seconds):
+                return await anyio.sleep(seconds)
+            case Alone(name, flow):
+                lock = self._locks.setdefault(name, anyio.Lock())
+                async with lock:
+                    return await self._run(flow)
