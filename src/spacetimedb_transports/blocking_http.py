@@ -265,6 +265,9 @@ class BlockingHttpLinks:
             return _Link(self._secured(connected, deadline))
         except BaseException as error:
             connected.close()
+            if isinstance(error, TimeoutError):
+                text = f"cannot connect to {self._where}: no answer for {deadline.seconds:g} s"
+                raise ConnectError(text) from error
             if isinstance(error, tls.SSLError):
                 raise ConnectError(f"cannot connect to {self._where} with TLS: {error}") from error
             if isinstance(error, OSError | ValueError):

@@ -7,6 +7,7 @@ import struct
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 import trustme
@@ -109,6 +110,16 @@ async def test_what_came_meanwhile_is_one_read():
             await server.send(b"x" * 1000)
         await anyio.wait_all_tasks_blocked()
         assert await stream.receive() == b"x" * 3000
+
+
+async def test_it_tells_whether_something_has_come(ends):
+    stream, server = ends
+    assert not stream.has_news
+    await server.send(b"x")
+    while not stream.has_news:
+        await anyio.lowlevel.checkpoint()
+    assert await stream.receive() == b"x"
+    assert not stream.has_news
 
 
 async def test_reading_ahead_has_a_limit(ends):

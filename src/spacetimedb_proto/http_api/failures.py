@@ -15,7 +15,7 @@ from ..errors import (
 )
 from ..http import HttpResponse, refusal
 
-__all__ = ["call_failure", "failure", "query_failure"]
+__all__ = ["call_failure", "failure", "query_failure", "server_failure"]
 
 _NOT_RUN: Final = (400, 402, 413, 415)
 """Bad arguments, no energy left, a body that is too large: the function was not run, or undone."""
@@ -35,6 +35,14 @@ def failure(response: HttpResponse, token: str | None) -> SpacetimeDBError:
     if response.status in (401, 403, 404) or 300 <= response.status < 400:
         return refused
     return RequestError(str(refused), status=response.status, body=refused.body)
+
+
+def server_failure(response: HttpResponse, token: str | None) -> SpacetimeDBError:
+    """The error that an answer means where no database was asked for, so that none can be missing."""
+    found = failure(response, token)
+    if response.status == 404:
+        return RequestError(f"{found}; is this a SpacetimeDB server?", status=404, body=getattr(found, "body", ""))
+    return found
 
 
 def query_failure(response: HttpResponse, token: str | None) -> SpacetimeDBError:

@@ -17,7 +17,7 @@ from ..limits import Limits
 from ..schema import Function, Schema, load_schema
 from ..uri import Endpoint
 from . import results
-from .failures import call_failure, failure, query_failure
+from .failures import call_failure, failure, query_failure, server_failure
 from .logs import LogLine, LogReader
 from .results import CallResult, DatabaseInfo, NewIdentity, Published, parsed, reading
 from .statements import SqlAnswer
@@ -102,32 +102,33 @@ class Api:
 
     def ping(self) -> Operation[None]:
         """Whether the server answers; a token that is sent is checked."""
-        return Operation("ping", self._request("GET", "ping"), _nothing, acts=False)
+        return Operation("ping", self._request("GET", "ping"), _nothing, server_failure, acts=False)
 
     def create_identity(self) -> Operation[NewIdentity]:
         """A new identity, and the only token for it."""
         read = partial(reading, "a new identity", results.read_new_identity)
-        return Operation("a new identity", self._request("POST", "identity"), read, acts=False)
+        return Operation("a new identity", self._request("POST", "identity"), read, server_failure, acts=False)
 
     def verify_identity(self, identity: Identity) -> Operation[bool]:
         """Whether the token that is sent is this identity's."""
         request = self._request("GET", "identity", identity.hex(), "verify")
-        return Operation("verification", request, lambda response: response.status == 204, statuses=(204, 400))
+        return Operation("verification", request, _is_match, server_failure, statuses=(204, 400))
 
     def databases_of(self, identity: Identity) -> Operation[tuple[Identity, ...]]:
         """The databases that an identity owns."""
         request = self._request("GET", "identity", identity.hex(), "databases")
-        return Operation("databases", request, partial(reading, "databases", results.read_identities), acts=False)
+        read = partial(reading, "databases", results.read_identities)
+        return Operation("databases", request, read, server_failure, acts=False)
 
     def websocket_token(self) -> Operation[str]:
         """A token that lives for a minute, for the address of a WebSocket."""
         request = self._request("POST", "identity", "websocket-token")
-        return Operation("a websocket token", request, partial(reading, "a token", results.read_token))
+        return Operation("a websocket token", request, partial(reading, "a token", results.read_token), server_failure)
 
     def public_key(self) -> Operation[str]:
         """The key that the server signs tokens with, as PEM."""
         request = self._request("GET", "identity", "public-key")
-        return Operation("the public key", request, _text, acts=False)
+        return Operation("the public key", request, _text, server_failure, acts=False)
 
     # --- the database -------------------------------------------------------------------------------------------------
 
@@ -267,6 +268,10 @@ class Api:
 
 def _nothing(_response: HttpResponse) -> None:
     """The status has said it all."""
+
+
+def _is_match(response: HttpResponse) -> bool:
+    return response.status == 204
 
 
 def _text(response: HttpResponse) -> str:

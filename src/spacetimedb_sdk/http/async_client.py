@@ -244,7 +244,7 @@ class HttpClient:
         Args:
             reducer: Its name.
             calls: The arguments of each call, in declared order or by name. They are taken as they are needed.
-            concurrency: Calls under way at once; 1 keeps the order.
+            concurrency: Calls under way at once, of which `connections` allows no more; 1 keeps the order.
             on_progress: Told after each call how many have ended.
             stop_on_error: Whether to make no more calls after the first that failed. What would fail all of them alike
                 ends it in any case: no connection, a refused token, no such database or reducer.
@@ -275,7 +275,7 @@ class HttpClient:
                 group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
-            for _ in range(max(concurrency, 1)):
+            for _ in range(self._workers(concurrency)):
                 group.start_soon(guarded)
         if faults:
             raise faults[0]
@@ -378,6 +378,10 @@ class HttpClient:
         return await self._do(self._core.api.public_key())
 
     # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def _workers(self, concurrency: int) -> int:
+        """Calls that may be under way: those without a connection would spend their time waiting for one."""
+        return max(1, min(concurrency, self._limit))
 
     async def _do(self, operation: Operation[T]) -> T:
         return await self._run(self._core.do(operation))

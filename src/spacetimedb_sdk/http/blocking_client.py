@@ -243,7 +243,7 @@ class BlockingHttpClient:
         Args:
             reducer: Its name.
             calls: The arguments of each call, in declared order or by name. They are taken as they are needed.
-            concurrency: Calls under way at once; 1 keeps the order.
+            concurrency: Calls under way at once, of which `connections` allows no more; 1 keeps the order.
             on_progress: Told after each call how many have ended.
             stop_on_error: Whether to make no more calls after the first that failed. What would fail all of them alike
                 ends it in any case: no connection, a refused token, no such database or reducer.
@@ -252,14 +252,15 @@ class BlockingHttpClient:
             What has become of them. Failures are not raised; `report.check()` does.
         """
         batch = Batch(calls, on_progress, stop_on_error=stop_on_error)
+        workers = self._workers(concurrency)
         under_way: dict[Future[None], tuple[int, Arguments]] = {}
 
         def call(arguments: Arguments) -> None:
             self._run(self._core.reducer(reducer, *split(arguments)))
 
-        with ThreadPoolExecutor(max(concurrency, 1), "spacetimedb calls") as threads:
+        with ThreadPoolExecutor(workers, "spacetimedb calls") as threads:
             while True:
-                while len(under_way) < max(concurrency, 1) and (given := batch.next()) is not None:
+                while len(under_way) < workers and (given := batch.next()) is not None:
                     under_way[threads.submit(call, given[1])] = given
                 if not under_way:
                     return batch.report()
@@ -366,6 +367,10 @@ class BlockingHttpClient:
         return self._do(self._core.api.public_key())
 
     # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def _workers(self, concurrency: int) -> int:
+        """Calls that may be under way: those without a connection would spend their time waiting for one."""
+        return max(1, min(concurrency, self._limit))
 
     def _do(self, operation: Operation[T]) -> T:
         return self._run(self._core.do(operation))

@@ -189,6 +189,24 @@ def test_answers_to_sql(status, text, kind):
     assert type(caught.value) is kind
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        API.ping(),
+        API.create_identity(),
+        API.verify_identity(Identity.from_int(1)),
+        API.databases_of(Identity.from_int(1)),
+        API.websocket_token(),
+        API.public_key(),
+    ],
+)
+def test_what_concerns_no_database_misses_none(operation):
+    with pytest.raises(RequestError, match="^the server answered 404: nothing here; is this a SpacetimeDB server\\?$"):
+        operation.read(answer(404, "nothing here"))
+    with pytest.raises(AuthenticationError):
+        operation.read(answer(401, "no"))
+
+
 def test_errors_hold_status_and_text_and_no_token():
     with pytest.raises(RequestError, match="^the server answered 500: oh <token>$") as caught:
         API.names().read(answer(500, f"oh {SECRET}"), SECRET)

@@ -35,7 +35,7 @@ from spacetimedb_sdk import (
 )
 from spacetimedb_sdk.http import CallResult, Progress
 from spacetimedb_sdk.testing import Module, Row, serve
-from tests.http_server import HttpServer, recorded, reply
+from tests.http_server import HttpServer, hang_up, recorded, reply
 from tests.loopback import PATIENCE, closed_port, tls_contexts
 from tests.schemas import SCHEMAS, schema
 
@@ -483,6 +483,25 @@ async def test_what_is_asked_on_a_link_that_ends_is_asked_again(make):
         assert (len(server.requests), server.connections) == (3, 2)
 
 
+async def test_a_link_that_ended_while_it_was_idle_is_not_used(make):
+    ended = threading.Event()
+
+    def answer(request, link):
+        if request.method == "POST":
+            return reply()
+        link.sendall(reply(200, SDK_TEST))
+        hang_up(link)
+        ended.set()
+        return None
+
+    with HttpServer(answer) as server:
+        async with make(server.uri, "t-mini", token=TOKEN) as client:
+            await client.schema()
+            await patiently(ended)
+            assert await client.call("insert_pk_u_64", 1, 2) == CallResult("insert_pk_u_64")
+        assert server.connections == 2
+
+
 async def test_what_may_have_been_done_is_not_done_again(make):
     def answer(request, link):
         return None if request.method == "POST" else mini(request, link)
@@ -677,7 +696,9 @@ async def test_so_many_at_once(make):
             report = await client.call_many("insert_pk_u_64", calls, concurrency=3)
             assert report.is_complete
             report.check()
-        assert server.connections == 3
+        async with make(server.uri, "t-mini", token=TOKEN, connections=3) as client:
+            assert (await client.call_many("insert_pk_u_64", [[1, 0]] * 6, concurrency=100)).is_complete
+        assert server.connections == 6
 
 
 async def test_one_after_the_other_until_one_fails(make):

@@ -11,7 +11,7 @@ from spacetimedb_sdk import AuthenticationError, Backoff, CallTimeout, ConnectEr
 from spacetimedb_sdk.http.core import Alone, AskToken, Core, Exchange, Pause
 from spacetimedb_sdk.token_keeper import TokenKeeper
 from spacetimedb_sdk.tokens import source_of
-from spacetimedb_transports.http_links import KEEP_TIME, Spares, Unanswered
+from spacetimedb_transports.http_links import Unanswered
 from tests.schemas import SCHEMAS
 
 SCHEMA = (SCHEMAS / "sdk-test.v10.json").read_bytes()
@@ -126,17 +126,3 @@ def test_an_identity_that_the_server_does_not_make():
 
     with pytest.raises(AuthenticationError):
         Nobody(client.do(client.api.delete()), HttpResponse(403, (), b"no"))
-
-
-def test_spare_links_are_taken_newest_first_and_not_for_ever():
-    spares = Spares()
-    spares.put("one", 0.0)
-    spares.put("two", 1.0)
-    spares.put("three", 2.0)
-    assert spares.take(3.0) == ("three", [])
-    assert spares.take(KEEP_TIME + 0.5) == ("two", [])
-    assert spares.take(KEEP_TIME + 0.5) == (None, ["one"])
-    assert spares.take(0.0) == (None, [])
-    spares.put("four", 0.0)
-    assert spares.clear() == ["four"]
-    assert spares.take(0.0) == (None, [])
