@@ -56,8 +56,8 @@ from spacetimedb_proto.events import (
 from spacetimedb_proto.reconnect import REFUSALS
 from spacetimedb_proto.schema import Schema, dump_schema, load_schema
 from spacetimedb_proto.states import SESSION, QuerySetState, SessionState
-from spacetimedb_sdk.testing import site
-from spacetimedb_sdk.testing.subscriptions import QuerySet
+from spacetimedb_sdk.testing import api
+from spacetimedb_sdk.testing.subscriptions import QuerySets, Subscriber
 from tests.simulated import RUNS, Client, World, put_mark, put_pair, write_note
 
 QUERIES = (
@@ -445,7 +445,7 @@ def _dump_schema(schema: Schema, version: Any) -> Any:
 @contextmanager
 def quickly() -> Iterator[None]:
     """Write and read the same definition only once, which would be most of the time otherwise."""
-    with patch.object(schema_link, "load_schema", _load_schema), patch.object(site, "dump_schema", _dump_schema):
+    with patch.object(schema_link, "load_schema", _load_schema), patch.object(api, "dump_schema", _dump_schema):
         yield
 
 
@@ -522,8 +522,9 @@ def check_rows(witness: Witness) -> None:
     session, database = witness.client.session, witness.client.world.site.database
     expected: dict[str, Counter[bytes]] = {name: Counter() for name in (*STORED, "mark", "alarm")}
     keys: set[bytes] = set()
+    asked = QuerySets(Subscriber("oracle", session.identity, sees_all=False))
     for query_set in session.query_sets:
-        for part in QuerySet(query_set.queries, database.schema, session.identity).rows(database.storage).tables:
+        for part in asked.start(query_set.id, query_set.queries, database.storage).tables:
             if query_set.cache == "full":
                 expected[part.table].update(part.rows)
             elif query_set.cache == "keys":
