@@ -9,12 +9,15 @@ BIN := $(VENV)/bin
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python examples/chat.py $(ARGS)
 
+# A worker for each processor; `make test ARGS="-n 0 -k replace"` is one process, for debuggers.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # The same rows by the other way: everything about the cache, with nothing put off and no short ways taken.
 eager: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --eager tests/proto/cache tests/proto/test_client.py tests/sdk tests/behaviour $(ARGS)
+	$(PYTEST) --eager tests/proto/cache tests/proto/test_client.py tests/sdk tests/behaviour $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
