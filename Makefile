@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test eager lint types live bench clean
+.PHONY: demo test eager lint types live bench docs clean
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python examples/chat.py $(ARGS)
@@ -39,6 +39,10 @@ endif
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# The site, in build/site. A link that leads nowhere is an error.
+docs: $(VENV)/dev.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV)

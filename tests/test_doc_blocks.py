@@ -30,7 +30,8 @@ from tests.guide_module import Entity, Player, User, guide
 from tests.sdk.codegen.support import imported
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = {"docs/testing.md"}  # one program in several blocks: tests/test_docs.py
+ELSEWHERE = {"docs/testing.md", "docs/tutorial.md"}  # one program in several blocks: tests/test_docs.py
+EXAMPLE = '--8<-- "examples/'  # a whole program: tests/test_examples.py
 ADDRESSES = re.compile(r"http://127\.0\.0\.1:3000|https://maincloud\.spacetimedb\.com")
 DATABASES = re.compile(r'"(my-database|arena)"')
 ADA = spacetimedb_sdk.Identity.from_hex(f"{1:064x}")
@@ -45,6 +46,8 @@ def blocks() -> Iterator[Any]:
             continue
         text = (ROOT / page).read_text(encoding="utf-8")
         for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
+            if match[1].startswith(EXAMPLE):
+                continue
             line = text.count("\n", 0, match.start()) + 2
             yield pytest.param("\n" * (line - 1) + match[1], page, id=f"{page}:{line}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_diagrams_are_the_tables():
@@ -42,12 +42,30 @@ def test_code_is_python(page):
         compile(code, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
-def test_the_testing_guide_runs():
+def run_as_one(page):
     names = {"__name__": "guide"}
-    for code in blocks("docs/testing.md"):
-        exec(compile(code, "docs/testing.md", "exec", dont_inherit=True), names)
+    for code in blocks(page):
+        exec(compile(code, page, "exec", dont_inherit=True), names)
+    return names
+
+
+def test_the_testing_guide_runs():
+    names = run_as_one("docs/testing.md")
     assert names["link"].is_cut
     assert names["link"].is_over
+
+
+def test_the_tutorial_runs(capsys):
+    run_as_one("docs/tutorial.md")
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:] == ["0 0", "Ada ['hello']", "Messages must not be empty", "new: is anybody there?"]
+
+
+def test_the_site_shows_each_example():
+    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    for path in (ROOT / "examples").iterdir():
+        if path.suffix in (".py", ".ipynb"):
+            assert f"examples/{path.name}" in pages, f"no page speaks of {path.name}"
 
 
 @pytest.mark.parametrize("name", ["protocol", "schema"])
