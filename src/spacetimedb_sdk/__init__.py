@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from .http import BlockingHttpClient, HttpClient
     from .memory import MemoryReport
     from .statistics import Statistics
+    from .tabular import Rows
     from .tokens import Token, TokenCli, TokenEnv, TokenFile, TokenSource
 else:
     __getattr__, __dir__ = door(
@@ -163,6 +164,7 @@ else:
             ".http.blocking_client": ("BlockingHttpClient",),
             ".memory": ("MemoryReport",),
             ".statistics": ("Statistics",),
+            ".tabular": ("Rows",),
             ".tokens": ("Token", "TokenCli", "TokenEnv", "TokenFile", "TokenSource"),
         },
     )
@@ -222,6 +224,7 @@ __all__ = [
     "RequestError",
     "Resumed",
     "Retry",
+    "Rows",
     "ScheduleAt",
     "Schema",
     "SchemaError",

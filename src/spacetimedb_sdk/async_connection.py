@@ -26,6 +26,7 @@ from .bindings.subscription import Subscription
 from .bindings.tables import TableHandle
 from .bindings.unread import DEFAULT_BUFFER, Overflow, Unread
 from .opening import Settings, next_token_async
+from .tabular import Rows
 from .token_keeper import TokenKeeper
 
 __all__ = ["AsyncPending", "AsyncStream", "Connecting", "Connection", "open_connection"]
@@ -169,7 +170,7 @@ class Connection(OpenConnection):
         """
         return self.subscribe(*self._all_tables(), cache=cache, timeout=timeout)
 
-    def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[list[Any]]:
+    def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[Rows[Any]]:
         """Ask for the rows of one query, once: `rows = await conn.query("SELECT * FROM user")`. Never cached.
 
         Args:

@@ -103,7 +103,7 @@ class Connection(OpenConnection):
             timeout: Seconds to wait; None for as long as the connection's `timeout` says, `math.inf` for ever.
 
         Returns:
-            A list of rows; in a callback a `BlockingPending` of it.
+            The rows as a list (`Rows`); in a callback a `BlockingPending` of it.
 
         Raises:
             QueryError: The server refused it.

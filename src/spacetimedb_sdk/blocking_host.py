@@ -25,6 +25,7 @@ from .bindings.streams import Stream
 from .bindings.subscription import Subscription
 from .bindings.tables import TableHandle
 from .bindings.unread import Unread
+from .tabular import Held
 
 __all__ = ["BlockingHost", "BlockingPending", "BlockingStream", "LockedEngine", "LockedTable"]
 
@@ -267,6 +268,9 @@ class LockedTable(TableHandle):
 
     def _count(self, what: str) -> int:
         return self._locked(super()._count, what)
+
+    def _held(self, what: str) -> Held:
+        return self._locked(super()._held, what)
 
     def keys(self) -> list[Any]:
         """The primary keys of the rows there are, in no particular order. Needs no more than `cache="keys"`."""

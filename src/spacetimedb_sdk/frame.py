@@ -44,6 +44,7 @@ from .bindings.tables import TableHandle
 from .bindings.unread import DEFAULT_BUFFER, Overflow, Unread
 from .frame_scripts import FramePending, FrameStream, Script
 from .opening import Settings, next_token_now
+from .tabular import Rows
 from .token_keeper import TokenKeeper
 from .tokens import Token
 
@@ -218,7 +219,7 @@ class Connection(BaseConnection):
         """
         return self.subscribe(*self._all_tables(), cache=cache, timeout=timeout)
 
-    def query(self, query: str, *, timeout: float | None = None) -> Pending[list[Any]]:
+    def query(self, query: str, *, timeout: float | None = None) -> Pending[Rows[Any]]:
         """Ask for the rows of one query, once. They are never cached.
 
         Args:

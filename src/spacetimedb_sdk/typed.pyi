@@ -20,6 +20,7 @@ from .bindings.generated import Bindings
 from .bindings.listeners import Listener
 from .bindings.unread import Overflow
 from .sql import Condition, Field, Query
+from .tabular import Rows
 from .tokens import Token
 
 _Row = TypeVar("_Row")
@@ -132,9 +133,9 @@ class Connection(async_connection.Connection, Generic[_Context, _Tables, _Reduce
         self, *, cache: CachePolicy = "full", timeout: float | None = None
     ) -> Subscription[_Context]: ...
     @overload
-    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> AsyncPending[list[_Row]]: ...
+    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> AsyncPending[Rows[_Row]]: ...
     @overload
-    def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[list[Any]]: ...
+    def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[Rows[Any]]: ...
     def on_disconnect(  # type: ignore[override]
         self, callback: Callable[[_Context], object]
     ) -> Listener[Callable[[_Context], object]]: ...

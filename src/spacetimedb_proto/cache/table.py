@@ -111,6 +111,13 @@ class TableCache:
         except DecodeError:
             return map(self.decode, rows)  # so that the rows before the bad one come out
 
+    def row_lists(self) -> Sequence[RowList]:
+        """The bytes of the rows as of now, in the order of iteration. A first snapshot is not cut apart for that."""
+        if self._snapshots and self._is_distinct:
+            return [rows for _, rows in self._snapshots]
+        rows, size = list(self._settled().rows.values()), self._codec.fixed_size
+        return [RowList(b"".join(rows), row_size=size) if size else RowList.of(rows)]
+
     def row(self, data: bytes) -> Any:
         """The row object for these bytes; of a row that is in the table always the same one.
 

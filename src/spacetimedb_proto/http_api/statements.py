@@ -14,6 +14,7 @@ from typing import Any, Final, overload
 import attrs
 
 from ..bsatn.codec import Types
+from ..bsatn.layout import Node as RowNode
 from ..bsatn.types import AlgebraicType, Array, Element, Product, Sum
 from ..bsatn.values import TimeDuration
 from ..errors import DecodeError, RemoteProtocolError, SchemaError
@@ -48,6 +49,7 @@ class SqlResult(Sequence[Any]):
     Attributes:
         rows: The rows. None for a statement that changes rows.
         columns: The columns of the rows.
+        row: What the rows are to Python: a product.
         table: Canonical name of the table whose rows these are; None if they are of columns of their own.
         inserted: Rows that the statement inserted.
         deleted: Rows that it deleted.
@@ -57,6 +59,7 @@ class SqlResult(Sequence[Any]):
 
     rows: list[Any]
     columns: tuple[ResultColumn, ...]
+    row: RowNode = attrs.field(repr=False, eq=False)
     table: str | None = None
     inserted: int = 0
     deleted: int = 0
@@ -133,10 +136,9 @@ class SqlAnswer:
             RemoteProtocolError: One is not of the type that the answer says.
         """
         found = None if schema is None or table is None else schema.table(table)
-        if schema is None or found is None:
-            read = Types(()).codec(self.product).from_json
-        else:
-            read = schema.row_codec(found.name).from_json
+        types = Types(()) if schema is None else schema.types
+        row = self.product if found is None else found.row
+        read = types.codec(row).from_json
         try:
             rows = [read(row) for row in self._rows]
         except DecodeError as error:
@@ -146,6 +148,7 @@ class SqlAnswer:
         return SqlResult(
             rows,
             columns,
+            types.node(row),
             None if found is None else found.name,
             inserted=self._counts["rows_inserted"],
             deleted=self._counts["rows_deleted"],

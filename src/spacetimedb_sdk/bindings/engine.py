@@ -46,6 +46,7 @@ from spacetimedb_proto.events import (
 from spacetimedb_proto.schema.model import Schema
 from spacetimedb_proto.steps import Steps
 
+from ..tabular import Rows
 from .context import CallbackEvent, Context
 from .functions import Procedures, Reducers, procedures_of, reducers_of
 from .hooks import Hooks
@@ -311,8 +312,11 @@ class Engine:
         pending = self._pending.pop(event.request_id, None)
         if pending is None:
             return False
-        rows = [row for table in event.tables.values() for row in table]
-        return pending.resolve(rows) if event.error is None else pending.fail(event.error)
+        if event.error is not None:
+            return pending.fail(event.error)
+        tables = list(event.tables)
+        row = self.schema.types.node(self.schema.tables[tables[0]].row) if len(tables) == 1 else None
+        return pending.resolve(Rows((row for rows in event.tables.values() for row in rows), row))
 
     def _call_failed(self, event: CallFailed) -> bool:
         pending = self._pending.pop(event.request_id, None)

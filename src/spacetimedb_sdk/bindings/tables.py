@@ -10,6 +10,7 @@ from spacetimedb_proto.errors import DecodeError, LocalProtocolError
 from spacetimedb_proto.schema.model import Table
 
 from ..sql import Condition, Fields, Query, select
+from ..tabular import Held, Tabular
 from .context import Context
 from .listeners import Listener, Listeners
 from .names import Namespace
@@ -67,7 +68,7 @@ class ListenersNow(NamedTuple):
     skip: Callable[[DecodeError], object]
 
 
-class TableHandle:
+class TableHandle(Tabular):
     """A table or view: the rows that live subscriptions hold of it.
 
     While all live subscriptions to it were made with `cache="keys"` or `cache="none"` there are no rows to read, and
@@ -136,6 +137,10 @@ class TableHandle:
         if self._table.primary_key is None:
             raise LocalProtocolError(f"{self.name}.keys(): expected a table with a primary key, {self.name} has none")
         return self._cache.lean_keys() if self._kept == "keys" else self._reading(".keys()").primary_keys()
+
+    def _held(self, what: str) -> Held:
+        lists, schema = self._reading(what).row_lists(), self._engine.schema
+        return Held(schema.types.node(self._table.row), lists=lists, codec=schema.row_codec(self._table.name))
 
     def __contains__(self, row: object) -> bool:
         return any(row == other for other in self)

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
         NewIdentity,
         Published,
         ResultColumn,
-        SqlResult,
         TraceFrame,
     )
 
     from .async_client import AsyncLogStream, HttpClient
     from .batch import CallFailure, CallReport, Progress
     from .blocking_client import BlockingHttpClient, LogStream
+    from .rows import SqlResult
 else:
     __getattr__, __dir__ = door(
         __name__,
@@ -42,12 +42,12 @@ else:
                 "NewIdentity",
                 "Published",
                 "ResultColumn",
-                "SqlResult",
                 "TraceFrame",
             ),
             ".async_client": ("AsyncLogStream", "HttpClient"),
             ".batch": ("CallFailure", "CallReport", "Progress"),
             ".blocking_client": ("BlockingHttpClient", "LogStream"),
+            ".rows": ("SqlResult",),
         },
     )
 

@@ -22,7 +22,6 @@ from spacetimedb_proto.http_api import (
     NewIdentity,
     Operation,
     Published,
-    SqlResult,
 )
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.schema import Schema
@@ -31,6 +30,7 @@ from spacetimedb_transports.blocking_http import BlockingHttpLinks, BlockingHttp
 from ..tokens import Token
 from .batch import Arguments, Batch, CallReport, OnProgress, is_expected, split
 from .core import Alone, AskToken, Effect, Exchange, Flow, Open, Pause
+from .rows import SqlResult
 from .settings import Settings
 
 __all__ = ["BlockingHttpClient", "LogStream"]

@@ -26,12 +26,13 @@ from spacetimedb_proto.errors import (
     SpacetimeDBError,
 )
 from spacetimedb_proto.http import HttpRequest, HttpResponse
-from spacetimedb_proto.http_api import Api, CallResult, Operation, SqlResult, table_of
+from spacetimedb_proto.http_api import Api, CallResult, Operation, table_of
 from spacetimedb_proto.jwt import needs_refresh
 from spacetimedb_proto.schema import Function, Schema
 from spacetimedb_transports.http_links import Unanswered
 
 from ..token_keeper import TokenKeeper
+from .rows import SqlResult
 
 __all__ = ["Alone", "AskToken", "Core", "Effect", "Exchange", "Flow", "Open", "Pause", "Reply"]
 
@@ -144,15 +145,15 @@ class Core:
         schema = None if table is None else (yield from self.schema())
         answer = yield from self.do(self.api.sql(statement, confirmed=confirmed))
         if schema is None or table is None:
-            return answer.result()
+            return SqlResult.of(answer.result())
         key = table, answer.product
         if not answer.fits(schema, table) and key not in self._own_rows:
             schema = yield from self.schema(refresh=True)  # the module may have been published anew
         if answer.fits(schema, table):
-            return answer.result(schema, table)
+            return SqlResult.of(answer.result(schema, table))
         if len(self._own_rows) < _MOST_UNKNOWN:
             self._own_rows.add(key)
-        return answer.result()
+        return SqlResult.of(answer.result())
 
     def reducer(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Flow[CallResult]:
         """Call a reducer."""

@@ -47,8 +47,8 @@ REVEALED = {
     "conn.db.pair.where(lambda p: (p.id > 3) & (p.key == 'a'))": "RowQuery[Pair]",
     "chat.query.user.where(lambda u: u.identity == me)": "RowQuery[User]",
     "chat.query.pair.where()": "RowQuery[Pair]",
-    "await conn.query(chat.query.pair.where())": "list[Pair]",
-    "await conn.query('SELECT * FROM pair')": "list[Any]",
+    "await conn.query(chat.query.pair.where())": "Rows[Pair]",
+    "await conn.query('SELECT * FROM pair')": "Rows[Any]",
     # functions
     "conn.reducers.add_pair(1, 'a', 2, value=3)": "AsyncPending[ReducerEvent]",
     "await conn.reducers.send_message(text='hello')": "ReducerEvent",

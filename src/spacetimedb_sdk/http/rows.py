@@ -1,0 +1,24 @@
+"""What SQL over HTTP gives, with the columns that rows can be had as everywhere in this SDK."""
+
+from __future__ import annotations
+
+import attrs
+
+from spacetimedb_proto.http_api import statements
+
+from ..tabular import Held, Tabular
+
+__all__ = ["SqlResult"]
+
+
+@attrs.frozen
+class SqlResult(statements.SqlResult, Tabular):
+    """The outcome of one statement: its rows, to be counted, indexed and gone through like a list; and as columns."""
+
+    @classmethod
+    def of(cls, result: statements.SqlResult) -> SqlResult:
+        """The same result."""
+        return cls(**{field.name: getattr(result, field.name) for field in attrs.fields(statements.SqlResult)})
+
+    def _held(self, what: str) -> Held:  # noqa: ARG002 - these rows are always there
+        return Held(self.row, self.rows)
