@@ -9,6 +9,7 @@ from typing import Final
 
 from .cases import CASES
 from .clients import NAMES, Absent, Client, prepare
+from .columns import columns_report
 from .growth import growth_report
 from .report import comparison, keep
 from .runs import RunError, measure
@@ -17,6 +18,7 @@ from .workloads import WORKLOADS
 __all__ = ["main"]
 
 GROWTH: Final = "growth"
+COLUMNS: Final = "columns"
 
 
 def _say(text: str) -> None:
@@ -35,7 +37,7 @@ def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parts = [*WORKLOADS, GROWTH]
+    parts = [*WORKLOADS, GROWTH, COLUMNS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", type=_some_of(parts), default=parts, help=f"some of {','.join(parts)}")
     parser.add_argument("--clients", type=_some_of(NAMES), default=[*NAMES], help=f"some of {','.join(NAMES)}")
@@ -48,7 +50,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--runs: expected 1 or more, got {options.runs}")
     is_whole = not options.workloads or (options.workloads == [*WORKLOADS] and {*options.clients} == {*NAMES})
     if options.write and (options.quick or not is_whole):
-        parser.error(f"--write: only whole reports are kept: of {','.join(WORKLOADS)} with all clients, or of {GROWTH}")
+        parser.error(
+            f"--write: only whole reports are kept: of {','.join(WORKLOADS)} with all clients, of {GROWTH}, of {COLUMNS}"
+        )
     return options
 
 
@@ -76,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if GROWTH in options.only:
         reports[GROWTH] = growth_report(runs=options.runs, quick=options.quick, say=_say)
+    if COLUMNS in options.only:
+        reports[COLUMNS] = columns_report(runs=options.runs, quick=options.quick, say=_say)
     for section, report in reports.items():
         print(report, end="\n\n")
         if options.write:

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.cases import CASES, Case, Measure
 from benchmarks.clients import Absent, Client, prepare
+from benchmarks.columns import TABLES, columns_table, measure_columns
 from benchmarks.growth import Setting, growth_table, measure_growth
 from benchmarks.report import comparison, replaced
 from benchmarks.runs import can_run, check
@@ -70,7 +71,7 @@ def test_growth_is_measured():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--only", "W9"], "expected some of W1,W2,W3,W4,growth, got W9"),
+        (["--only", "W9"], "expected some of W1,W2,W3,W4,growth,columns, got W9"),
         (["--runs", "0"], "expected 1 or more, got 0"),
         (["--write", "--quick"], "only whole reports are kept"),
         (["--write", "--only", "W3,growth"], "only whole reports are kept"),
@@ -183,6 +184,17 @@ def test_small_sizes_have_no_goals():
 def test_cpu_time_stands_where_it_was_taken():
     results = {("load", "ours"): found(applied=1.0, applied_cpu=0.25)}
     assert cpu_table([LOAD, STREAM], results, ["ours"]).splitlines()[2:] == ["| applied | 250 |"]
+
+
+def test_columns_are_measured():
+    seconds = measure_columns(runs=1, rows=100, say=lambda _: None)
+    assert list(seconds) == list(TABLES)
+    assert all(each > 0 for times in seconds.values() for each in times)
+
+
+def test_columns_are_told_in_ratios():
+    table = columns_table({"u64": (1e-3, 2.5e-3, 1.0)})
+    assert "| u64 | 1.00 | 2.50 | 1,000 | 2.50x | 400x |" in table
 
 
 def test_growth_is_told_in_multiples_of_the_first():
