@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test eager lint types live bench docs clean
+.PHONY: demo test eager lint types live judges bench docs clean
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python examples/chat.py $(ARGS)
@@ -36,6 +36,10 @@ ifdef SPACETIMEDB_URI
 else
 	$(BIN)/python tests/live/server.py -- $(SUITE)
 endif
+
+# The official SDKs against the in-process server. Their programs are built once, into a cache; Rust's takes minutes.
+judges: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/judges --build-judges $(ARGS)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(ARGS)

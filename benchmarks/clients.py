@@ -1,31 +1,26 @@
 """The clients: how each is started, what it can do, and whether it is there at all.
 
-The other SDKs' clients are built from package registries: Rust's into a cache folder, TypeScript's beside its source.
-What cannot be had is left out, with a reason for the report.
+How the other SDKs' clients are built is in `peers`. What cannot be had is left out, with a reason for the report.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
+
+from peers.builds import NotThere, build, run_tool, version_of
 
 from .ours import HOSTS
 
 __all__ = ["NAMES", "OURS", "Absent", "Client", "prepare"]
 
-PEERS: Final = Path(__file__).parent / "peers"
-RUST: Final = PEERS / "rust"
-TYPESCRIPT: Final = PEERS / "typescript"
+ROOT: Final = Path(__file__).parents[1]
 
 OURS: Final = tuple(f"ours-{host}" for host in HOSTS)
 NAMES: Final = (*OURS, "rust", "typescript")
@@ -60,10 +55,6 @@ class Absent:
     reason: str
 
 
-class _NotThere(Exception):  # noqa: N818 - it is no error of this program
-    """What a client needs is not there; the text says what."""
-
-
 def prepare(names: Iterable[str]) -> list[Client | Absent]:
     """Build what is to be run; Rust takes minutes the first time."""
     return [_prepare(name) for name in names]
@@ -75,7 +66,7 @@ def _prepare(name: str) -> Client | Absent:
             return _rust()
         if name == "typescript":
             return _typescript()
-    except _NotThere as reason:
+    except NotThere as reason:
         return Absent(name, str(reason))
     return _ours(name)
 
@@ -92,26 +83,20 @@ def _ours(name: str) -> Client:
 
 
 def _rust() -> Client:
-    target = _cache_folder() / "rust"
-    _do("cargo", "build", "--release", "--locked", "--quiet", folder=RUST, CARGO_TARGET_DIR=str(target))
-    package = tomllib.loads((RUST / "Cargo.toml").read_text("utf-8"))
-    sdk = package["dependencies"]["spacetimedb-sdk"].lstrip("=")
-    rustc = " ".join(_do("rustc", "--version", folder=RUST).split()[:2])
-    program = target / "release" / package["package"]["name"]
-    return Client("rust", (str(program),), f"spacetimedb-sdk {sdk} (release build), {rustc}", frozenset({"v2"}))
+    command = build("rust", "bench")
+    rustc = " ".join(run_tool("rustc", "--version", folder=ROOT).split()[:2])
+    sdk = version_of("rust", "spacetimedb-sdk")
+    return Client("rust", command, f"spacetimedb-sdk {sdk} (release build), {rustc}", frozenset({"v2"}))
 
 
 def _typescript() -> Client:
-    node = _do("node", "--version", folder=TYPESCRIPT).strip()
-    lock, installed = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        _do("npm", "ci", "--no-audit", "--no-fund", folder=TYPESCRIPT)
-    packages: dict[str, Any] = json.loads(lock.read_text("utf-8"))["packages"]
-    sdk, ws = (packages[f"node_modules/{name}"]["version"] for name in ("spacetimedb", "ws"))
+    command = build("typescript", "bench")
+    node = run_tool("node", "--version", folder=ROOT).strip()
+    sdk, ws = (version_of("typescript", name) for name in ("spacetimedb", "ws"))
     compressions = ("none", "gzip", "brotli") if _node_has_brotli() else ("none", "gzip")
     return Client(
         "typescript",
-        ("node", str(TYPESCRIPT / "client.js")),
+        command,
         f"spacetimedb {sdk} with ws {ws}, node {node.removeprefix('v')}",
         compressions=frozenset(compressions),
     )
@@ -121,21 +106,3 @@ def _node_has_brotli() -> bool:
     """The SDK inflates with `DecompressionStream`, which knows brotli only in newer versions of node."""
     probe = ["node", "-e", "new DecompressionStream('brotli')"]
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
-
-
-def _cache_folder() -> Path:
-    caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches) if caches else Path.home() / ".cache") / "spacetimedb-sdk-benchmarks"
-
-
-def _do(program: str, *arguments: str, folder: Path, **environment: str) -> str:
-    if shutil.which(program) is None:
-        raise _NotThere(f"there is no {program} on the PATH")
-    command = [program, *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or ["nothing"]
-        raise _NotThere(f"`{' '.join(command)}` failed with exit code {done.returncode} and said: {said[0]}")
-    return done.stdout

@@ -1,7 +1,7 @@
 """Our client under measurement: connects, subscribes, measures, and prints one line of JSON.
 
 What is measured is the same on every host and stands in `Measurement`; a host adds how to wait. The clients of the
-other SDKs, in `peers`, take the same options and print the same fields.
+other SDKs, in `peers/`, take the same options and print the same fields.
 """
 
 from __future__ import annotations

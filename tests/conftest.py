@@ -12,6 +12,7 @@ hypothesis.settings.load_profile("patient")
 
 def pytest_addoption(parser):
     parser.addoption("--eager", action="store_true", help="put nothing off in the cache, and take no short ways")
+    parser.addoption("--build-judges", action="store_true", help="build the programs of the other SDKs first")
 
 
 def pytest_configure(config):

@@ -2,10 +2,27 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { t } from 'spacetimedb';
 import { WebSocket } from 'ws';
-import { DbConnection } from './module_bindings.js';
+import { connectionTo, keyed } from './bindings.js';
 
 globalThis.WebSocket ??= WebSocket;
+
+const DbConnection = connectionTo({
+  pk_u_64: keyed('pk_u_64', 'n', t.row({ n: t.u64().primaryKey(), data: t.i32() })),
+  player: keyed(
+    'player',
+    'id',
+    t.row({
+      id: t.u64().primaryKey(),
+      name: t.string(),
+      x: t.f32(),
+      y: t.f32(),
+      score: t.i32(),
+      active: t.bool(),
+    })
+  ),
+});
 
 const { values: options } = parseArgs({
   options: {

@@ -2,15 +2,13 @@
 
 mod meter;
 mod module_bindings;
-mod tables;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use meter::{Clock, Memory};
-use module_bindings::{DbConnection, RemoteTables, SubscriptionEventContext};
+use module_bindings::{pk_u_64, player, DbConnection, RemoteTables, SubscriptionEventContext};
 use spacetimedb_sdk::{Compression, DbContext, Table, TableWithPrimaryKey};
-use tables::{pk_u_64, player};
 
 /// What was measured and found, as JSON fields; and whether there is more to come.
 #[derive(Default)]
