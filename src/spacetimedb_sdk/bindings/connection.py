@@ -31,7 +31,7 @@ from .subscription import Subscription
 from .tables import Db
 from .unread import DEFAULT_BUFFER, Refusing
 
-__all__ = ["BaseConnection", "OpenConnection"]
+__all__ = ["BaseConnection", "OpenConnection", "engine_of"]
 
 
 class BaseConnection:
@@ -240,3 +240,12 @@ class OpenConnection(BaseConnection):
         connection_id = self._bindings.session.connection_id
         assert connection_id is not None
         return connection_id
+
+
+def engine_of(connection: BaseConnection) -> Engine:
+    """The bindings of a connection, for parts of the SDK that listen to everything it does.
+
+    Raises:
+        LocalProtocolError: It is not open yet.
+    """
+    return connection._bindings  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this is the door to it
