@@ -11,7 +11,7 @@ import keyword
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["class_names", "field_names", "parameter_names", "pascal", "variant_names"]
+__all__ = ["class_names", "field_names", "parameter_names", "pascal", "snake", "variant_names"]
 
 _DIGITS = frozenset("0123456789")
 # What a sum's classes and an enum's members have of their own, or would be misunderstood as.
@@ -87,6 +87,11 @@ def _variant(name: str) -> str:
 def pascal(name: str) -> str:
     """Convert to PascalCase by the server's rules (schema reference, appendix A); acronyms are lost as there."""
     return "".join(word[:1].upper() + word[1:].lower() for word in _words(name))
+
+
+def snake(name: str) -> str:
+    """Convert to snake_case by the server's rules (schema reference, appendix A)."""
+    return "_".join(word.lower() for word in _words(name))
 
 
 def _words(name: str) -> list[str]:

@@ -112,7 +112,8 @@ class LegacyClient:
             self._posted.append(lambda: self._subscribe(queries))
             return
         old, known = self._subscription, engine.schema.tables
-        names = {table.table_name: name for name, table in self.client_cache.served.items()}
+        served = self.client_cache.served.items()
+        names = {old: name for name, table in served for old in (table.table_class.__name__, table.table_name)}
         texts = [rewritten(query, names, known) for query in queries]
         is_live = old is not None and old.state is not QuerySetState.ENDED
         if not texts:

@@ -157,8 +157,8 @@ class ClientCache:
         if name.endswith("_reducer") and hasattr(module, "reducer_name"):
             self.reducer_cache[module.reducer_name] = module._decode_args  # noqa: SLF001 - what 0.7 wrote
             return
-        wanted = meant_by(class_name(name), vars(module))
-        found: Any = None if wanted is None else vars(module)[wanted]
+        wanted = meant_by(class_name(name), vars(module)) or "__table__"
+        found: Any = vars(module).get("__table__") or vars(module).get(wanted)
         if getattr(found, "is_table_class", False):
             table = TableCache(found)
             self.tables[table.table_name] = table
@@ -184,13 +184,13 @@ class ClientCache:
         return {served: name for name, served in names.items() if served is not None}
 
     def get_table_cache(self, table_name: str) -> TableCache:
-        """The table of this name.
+        """The table of this name, which may also be that of its class.
 
         Raises:
             KeyError: The package has none.
         """
-        return self.tables[table_name]
+        return self.tables[meant_by(table_name, self.tables) or table_name]
 
     def get_entry(self, table_name: str, key: str) -> Any:
         """The row of this key, which is `DbEvent.row_pk`; None if there is none."""
-        return self.tables[table_name].get_entry(key)
+        return self.get_table_cache(table_name).get_entry(key)

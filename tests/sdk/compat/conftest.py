@@ -6,6 +6,8 @@ import importlib
 
 import pytest
 
+from spacetimedb_sdk import codegen
+from spacetimedb_sdk.codegen import legacy
 from spacetimedb_sdk.testing import serve
 from tests.sdk.compat.support import HERE, PROTOCOLS, chat, importable, old_module
 
@@ -24,8 +26,13 @@ def server():
         yield server
 
 
-@pytest.fixture
-def bindings():
-    """The package that 0.7's generator would have written for the chat."""
-    with importable(HERE):
-        yield importlib.import_module("old_chat")
+@pytest.fixture(params=["of 0.7", "of today"])
+def bindings(request, tmp_path):
+    """The package for the chat as 0.7's generator would have written it, and as today's does in that layout."""
+    if request.param == "of today":
+        codegen.write(tmp_path / "new_chat", legacy.generate(chat.schema))
+        with importable(tmp_path):
+            yield importlib.import_module("new_chat")
+    else:
+        with importable(HERE):
+            yield importlib.import_module("old_chat")

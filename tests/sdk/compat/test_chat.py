@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import threading
 import time
 
 import pytest
 
-from spacetimedb_sdk import SchemaError, SubscriptionError
+from spacetimedb_sdk import SchemaError, SubscriptionError, codegen
+from spacetimedb_sdk.codegen import legacy
 from tests.loopback import PATIENCE
-from tests.sdk.compat.support import old_module
+from tests.sdk.compat.support import chat, importable, old_module
+from tests.test_docs import blocks
 
 ASYNC, DRIVEN = old_module("spacetimedb_async_client"), old_module("spacetimedb_client")
 QUERIES = ["SELECT * FROM User", "SELECT * FROM Message"]
@@ -97,7 +100,8 @@ def test_the_quick_start(server, bindings, parts, protocol):
     (row,) = Message.filter_by_sender(client.identity)
     assert row is next(iter(Message.iter())), "a row is one object"
     assert row.sent > 0
-    assert User.filter_by_online(True)[0].encode() == [client.identity, {"0": ["Ada"]}, True]
+    assert [row.name for row in User.filter_by_online(True)] == ["Ada"]
+    assert User.filter_by_online(False) == []
     assert client.is_closing
 
 
@@ -310,3 +314,24 @@ def test_errors_of_the_connection(server, bindings, protocol):
     silent.connect(None, host_of(server), "nowhere", False, None, None, None, None)
     with pytest.raises(Exception, match="nowhere"):
         until(lambda: False)
+
+
+# --- the guide --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["before", "after"])
+def test_the_guide_does_what_it_says(server, tmp_path, monkeypatch, capsys, which):
+    """Both programs of `docs/from-0.7.md` say the same, the old one with the package that today's generator writes."""
+    (code,) = (code for code in blocks("docs/from-0.7.md") if code.startswith(f"# {which}\n"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["main.py"])
+    monkeypatch.setattr(DRIVEN.SpacetimeDBClient, "instance", None)
+    codegen.write(tmp_path / "module_bindings", legacy.generate(chat.schema))
+    old_module("local_config")
+    with importable(tmp_path):
+        exec(
+            compile(code, "docs/from-0.7.md", "exec", dont_inherit=True),
+            {"HOST": host_of(server), "TOKEN_PATH": tmp_path / "token"},
+        )
+    said = capsys.readouterr().out
+    assert re.fullmatch("[0-9a-f]{8}: hello\n", said)
