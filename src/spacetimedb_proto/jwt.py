@@ -42,12 +42,14 @@ class Claims:
         issued_at: `iat`, the beginning of its life in the same unit.
         issuer: `iss`, who made it.
         subject: `sub`, whom it stands for.
+        identity: `hex_identity`, as which the server that made it knows the subject; others leave it out.
     """
 
     expires_at: float | None
     issued_at: float | None
     issuer: str | None
     subject: str | None
+    identity: str | None = None
 
 
 def read_claims(token: str) -> Claims:
@@ -62,7 +64,11 @@ def read_claims(token: str) -> Claims:
             "expected a JSON Web Token: three parts joined by dots, the second an object; got another text"
         )
     return Claims(
-        _time(claims.get("exp")), _time(claims.get("iat")), _text(claims.get("iss")), _text(claims.get("sub"))
+        expires_at=_time(claims.get("exp")),
+        issued_at=_time(claims.get("iat")),
+        issuer=_text(claims.get("iss")),
+        subject=_text(claims.get("sub")),
+        identity=_text(claims.get("hex_identity")),
     )
 
 
