@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .definitions import Table
     from .model import Schema
 
-__all__ = ["MemberKind", "TypeDrift"]
+__all__ = ["MemberKind", "TypeDrift", "in_words"]
 
 MemberKind: TypeAlias = Literal["column", "field", "variant", "parameter"]
 
@@ -186,11 +186,11 @@ class TypeDrift:
             place = place_of(names[old], known[old].type, served[new].type)
             self._replaced(place, kind, (known[old], old), (served[new], new))
         for position in pairs.removed:
-            words = _words(self._known, known[position].type)
+            words = in_words(self._known, known[position].type)
             self._told_of(around, kind, f"{owner}.{names[position]}", "removed", words, Effect.BOTH)
         for position in pairs.added:
             at_end = position >= len(known)
-            words = _words(self._served, served[position].type) + (", at the end" if at_end else "")
+            words = in_words(self._served, served[position].type) + (", at the end" if at_end else "")
             effect = self._effect_of_more(kind, known, served, is_inline=around is not None) if at_end else Effect.BOTH
             name = _name(served[position], position)
             self._told_of(around, kind, f"{owner}.{name}", "added", words, effect)
@@ -215,8 +215,8 @@ class TypeDrift:
         """
         if place.kind == kind:
             place.labels = (
-                f"{_name(*old)}: {_words(self._known, old[0].type)}",
-                f"{_name(*new)}: {_words(self._served, new[0].type)}",
+                f"{_name(*old)}: {in_words(self._known, old[0].type)}",
+                f"{_name(*new)}: {in_words(self._served, new[0].type)}",
             )
         if kind == "parameter":
             place.mark(Effect.API)
@@ -261,7 +261,7 @@ class _Place:
         self.effect |= effect
 
     def difference(self, known: Schema, served: Schema) -> Difference:
-        before, after = self.labels or (_words(known, self.known), _words(served, self.served))
+        before, after = self.labels or (in_words(known, self.known), in_words(served, self.served))
         return Difference(
             kind=self.kind, name=self.name, what="changed", before=before, after=after, effect=self.effect
         )
@@ -348,7 +348,7 @@ def _is_special(type_: Sum) -> bool:
     return option_payload(type_) is not None or result_payloads(type_) is not None or type_ == SCHEDULE_AT
 
 
-def _words(schema: Schema, type_: AlgebraicType, depth: int = 0) -> str:
+def in_words(schema: Schema, type_: AlgebraicType, depth: int = 0) -> str:
     """A type in words: named types by name, others by structure, and not more than one can read."""
     seen = _behind(schema, type_)
     if seen.name is not None:
@@ -361,13 +361,13 @@ def _words(schema: Schema, type_: AlgebraicType, depth: int = 0) -> str:
         case Primitive() as primitive:
             return primitive.value
         case Array(element):
-            return f"array of {_words(schema, element, depth + 1)}"
+            return f"array of {in_words(schema, element, depth + 1)}"
         case Product(elements):
             return f"({_listed(schema, elements, ', ', depth)})"
         case Sum(variants) as type_:
             payload = option_payload(type_)
             if payload is not None:
-                return f"option of {_words(schema, payload, depth + 1)}"
+                return f"option of {in_words(schema, payload, depth + 1)}"
             return f"one of ({_listed(schema, variants, ' | ', depth)})"
         case Ref():
             raise AssertionError("references have been followed")
@@ -377,7 +377,7 @@ def _listed(schema: Schema, elements: Sequence[Element], separator: str, depth: 
     shown = [
         _name(element, position)
         if _is_unit(schema, element)
-        else f"{_name(element, position)}: {_words(schema, element.type, depth + 1)}"
+        else f"{_name(element, position)}: {in_words(schema, element.type, depth + 1)}"
         for position, element in enumerate(elements[:_SHOWN_WIDTH])
     ]
     return separator.join((*shown, *(["…"] if len(elements) > _SHOWN_WIDTH else [])))
