@@ -1,0 +1,172 @@
+"""Arguments of calls as people write them, read through the module's schema.
+
+Everything is first made into the server's own JSON, which the codecs then read and check: so there is one place that
+says what does not fit. What `values.plain` writes is understood, and the server's form, too.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from spacetimedb_proto.bsatn.types import (
+    BYTES,
+    CONNECTION_ID,
+    IDENTITY,
+    TIME_DURATION,
+    TIMESTAMP,
+    UUID,
+    AlgebraicType,
+    Array,
+    Primitive,
+    Product,
+    Sum,
+    option_payload,
+)
+from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
+from spacetimedb_proto.errors import DecodeError, EncodeError
+from spacetimedb_proto.schema import Function, Schema
+
+__all__ = ["read_json", "read_words"]
+
+_WORDS: Final = (Primitive.STRING, BYTES, IDENTITY, CONNECTION_ID, TIMESTAMP, TIME_DURATION, UUID)
+"""Types whose values are words of their own, so that quotes around them can be left out."""
+
+_WIDE: Final = (Primitive.U256, Primitive.I256)
+
+
+def read_words(schema: Schema, function: Function, words: Sequence[str]) -> tuple[Any, ...]:
+    """Read one word per parameter: texts, ids and times as they are, everything else as JSON.
+
+    Raises:
+        EncodeError: One does not fit its parameter.
+        TypeError: There are more or fewer words than parameters.
+    """
+    types = [param.type for param in function.params]
+    given = [_of_word(schema, type_, word) for type_, word in zip(types, words, strict=False)]
+    return _arguments(schema, function, [*given, *words[len(types) :]])
+
+
+def read_json(schema: Schema, function: Function, value: Any) -> tuple[Any, ...]:
+    """Read parsed JSON: an array in declared order, or an object by the parameters' names.
+
+    Raises:
+        EncodeError: One does not fit its parameter.
+        TypeError: One is missing or too many.
+    """
+    if isinstance(value, dict):
+        given = cast("dict[str, Any]", value)
+        return _arguments(schema, function, schema.params_codec(function).arrange((), given))
+    if isinstance(value, list):
+        return _arguments(schema, function, cast("Sequence[Any]", value))
+    raise EncodeError("arguments as a JSON array or object", type(value).__name__)
+
+
+def _arguments(schema: Schema, function: Function, given: Sequence[Any]) -> tuple[Any, ...]:
+    codec = schema.params_codec(function)
+    given = codec.arrange(given, {})
+    try:
+        return codec.from_json(
+            [_server_form(schema, param.type, each) for param, each in zip(function.params, given, strict=True)]
+        )
+    except DecodeError as error:
+        raise EncodeError(f"arguments of {_signature(codec.title, codec.names)}", str(error)) from None
+
+
+def _signature(title: str, names: Sequence[str]) -> str:
+    return f"{title}({', '.join(names)})"
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _of_word(schema: Schema, type_: AlgebraicType, word: str) -> Any:
+    """A word as plain JSON."""
+    type_ = schema.resolve(type_)
+    payload = option_payload(type_)
+    if payload is not None:
+        return None if word == "null" else _of_word(schema, payload, word)
+    is_quoted = word.startswith('"') and word.endswith('"') and len(word) > 1
+    if type_ in _WORDS and not is_quoted and not word.startswith(("[", "{")):
+        return word
+    if type_ == Primitive.STRING and not is_quoted:
+        return word
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word  # the name of a variant, or something that the codec will say no to
+
+
+# --- the server's form ------------------------------------------------------------------------------------------------
+
+
+def _server_form(schema: Schema, type_: AlgebraicType, value: Any) -> Any:
+    """Plain JSON as the server writes it; what does not look like a value of the type is left as it is."""
+    type_ = schema.resolve(type_)
+    if isinstance(value, str) and type_ in _TEXT_FORMS:
+        return _of_text(schema, type_, value)
+    match type_:
+        case Primitive():
+            return hex(value) if type_ in _WIDE and type(value) is int else value
+        case Array(element) if isinstance(value, list):
+            return [_server_form(schema, element, each) for each in cast("Sequence[Any]", value)]
+        case Product() if isinstance(value, dict):
+            return _product(schema, type_, cast("dict[str, Any]", value))
+        case Sum():
+            return _sum(schema, type_, value)
+        case _:
+            return value
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise DecodeError(f"expected a UUID, got {text[:80]!r}") from None
+
+
+_TEXT_FORMS: Final[Mapping[AlgebraicType, Any]] = {
+    IDENTITY: Identity.from_hex,
+    CONNECTION_ID: ConnectionId.from_hex,
+    TIMESTAMP: Timestamp.from_text,
+    TIME_DURATION: TimeDuration.from_text,
+    UUID: _uuid,
+}
+
+
+def _of_text(schema: Schema, type_: AlgebraicType, value: str) -> Any:
+    return schema.types.codec(type_).to_json(_TEXT_FORMS[type_](value))
+
+
+def _product(schema: Schema, type_: Product, value: dict[str, Any]) -> dict[str, Any]:
+    """Fields by their names in the schema, for those that are named as in Python, too."""
+    if type_ in (IDENTITY, CONNECTION_ID, TIMESTAMP, TIME_DURATION, UUID):
+        return value
+    spelled = schema.types.codec(type_).field_names
+    known = dict(zip(spelled, type_.elements, strict=True))
+    known |= {element.name: element for element in type_.elements if element.name is not None}
+    made: dict[str, Any] = {}
+    for key, each in value.items():
+        element = known.get(key)
+        if element is None:
+            made[key] = each
+        else:
+            made[element.name or key] = _server_form(schema, element.type, each)
+    return made
+
+
+def _sum(schema: Schema, type_: Sum, value: object) -> Any:
+    variants = {variant.name: variant.type for variant in type_.variants}
+    payload = option_payload(type_)
+    tagged = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if len(tagged) == 1:
+        ((tag, inner),) = tagged.items()
+        if tag in variants:
+            return {tag: _server_form(schema, variants[tag], inner)}
+    if payload is not None:
+        return {"none": []} if value is None else {"some": _server_form(schema, payload, value)}
+    if isinstance(value, str) and value in variants:
+        return {value: []}
+    return cast("Any", value)

@@ -1,0 +1,53 @@
+"""Where definitions of modules come from beside a server: files, and packages that were generated before."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from spacetimedb_proto.schema import Schema
+
+    from ..bindings.generated import Bindings
+
+__all__ = ["file_schema", "package_bindings"]
+
+
+def file_schema(path: Path) -> Schema:
+    """The definition in a file: what a server or `extract-schema` gives, of v9 or v10, bare or tagged.
+
+    Raises:
+        SchemaError: It is none; the message says where.
+        OSError: It cannot be read.
+    """
+    from spacetimedb_proto.schema import load_schema
+
+    return load_schema(path.read_bytes())
+
+
+def package_bindings(folder: Path) -> Bindings[Any]:
+    """The bindings in a generated package.
+
+    Args:
+        folder: The package's directory. It is imported under its name.
+
+    Raises:
+        typer.BadParameter: There is no such package.
+    """
+    from ..bindings.generated import bindings_of
+    from ..codegen.text import HEADER
+
+    init = folder.resolve() / "__init__.py"
+    if not init.is_file() or not init.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
+        raise typer.BadParameter(f"{folder}: expected a schema file, or a package that `generate` has written")
+    sys.path.insert(0, str(init.parent.parent))
+    try:
+        return bindings_of(import_module(init.parent.name))
+    except TypeError as error:
+        raise typer.BadParameter(f"{folder}: {error}") from None
+    finally:
+        sys.path.pop(0)
