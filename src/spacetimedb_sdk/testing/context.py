@@ -114,12 +114,12 @@ class TableHandle(Generic[R]):
 
 
 class Tables:
-    """The tables of a database, as attributes, by name, or by row class, which type checkers understand."""
+    """The tables of a database, as attributes, by canonical or source name, or by row class, for type checkers."""
 
     def __init__(self, storage: Storage) -> None:
-        self._handles: dict[str, TableHandle[Any]] = {
-            name: TableHandle(table) for name, table in storage.tables.items()
-        }
+        handles = {name: TableHandle[Any](table) for name, table in storage.tables.items()}
+        sources = {storage.schema.tables[name].source_name: handle for name, handle in handles.items()}
+        self._handles: dict[str, TableHandle[Any]] = {**sources, **handles}
         self._by_class: dict[type[Any], list[str]] = {}
         for name, table in storage.tables.items():
             self._by_class.setdefault(table.row_class, []).append(name)

@@ -19,11 +19,12 @@ from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, ServerMess
 
 from .context import ReducerContext
 from .conversations import Conversation, ConversationV1, ConversationV2
+from .declarations import Lifecycle
 from .execution import SqlResult, execute
 from .functions import Caller, Failure, Functions, Success
 from .logs import Log
 from .migration import carry_rows
-from .module import Lifecycle, Module
+from .module import Module
 from .queries import compile_query
 from .sql import SqlError
 from .storage import Changes, Storage

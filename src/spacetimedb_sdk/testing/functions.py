@@ -20,8 +20,9 @@ from spacetimedb_proto.schema.definitions import Function
 
 from .call_json import ArgumentError, read_arguments
 from .context import ReducerContext, Tables
+from .declarations import Lifecycle, ModuleFunction
 from .logs import Log
-from .module import Lifecycle, Module, ModuleFunction
+from .module import Module
 from .storage import Changes, Storage
 
 __all__ = ["Caller", "Failure", "Fault", "Functions", "Success"]

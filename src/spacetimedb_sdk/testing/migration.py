@@ -1,13 +1,15 @@
 """What becomes of a database's rows when its module is published anew.
 
-Tables keep their rows as they are, or the new module is refused, as the real server refuses what it cannot migrate by
-itself. Default values of new columns, which the real server would fill in, are not known here.
+Tables keep their rows, with defaults where columns have been added at the end, or the new module is refused, as the
+real server refuses what it cannot migrate by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from spacetimedb_proto.bsatn.types import AlgebraicType, Array, Element, Product, Ref, Sum
-from spacetimedb_proto.schema.definitions import Table
+from spacetimedb_proto.schema.definitions import Column
 from spacetimedb_proto.schema.model import Schema
 
 from .storage import Storage
@@ -19,7 +21,8 @@ def carry_rows(old: Storage, new: Storage) -> None:
     """Put all rows of one storage into another, which is empty.
 
     Raises:
-        ValueError: A table that has rows is not there any more, or not with the same columns.
+        ValueError: A table that has rows is not there any more, or not with the same columns, or a column without a
+            default was added.
         ConstraintError: The new module has a constraint that rows do not meet.
     """
     types = _Types(old.schema, new.schema)
@@ -29,13 +32,21 @@ def carry_rows(old: Storage, new: Storage) -> None:
                 continue
             if name not in new.tables:
                 raise ValueError(f"table `{name}` has rows, but is not in the new module")
-            if not types.can_read(_row(table.definition), _row(new.tables[name].definition)):
+            before, after = table.definition, new.tables[name].definition
+            known = len(before.columns)
+            if not types.can_read(before.row_product, Product(after.row_product.elements[:known])):
                 raise ValueError(f"table `{name}` has rows, and has other columns in the new module")
-            new.tables[name].take_over(table)
+            new.tables[name].take_over(table, _defaults(name, after.columns[known:]))
 
 
-def _row(table: Table) -> Product:
-    return Product(tuple(Element(column.name, column.type) for column in table.columns))
+def _defaults(table: str, added: Iterable[Column]) -> bytes:
+    """What follows the bytes of old rows: a product is its columns one after the other."""
+    parts: list[bytes] = []
+    for column in added:
+        if column.default is None:
+            raise ValueError(f"table `{table}` has rows, and no default for its new column `{column.name}`")
+        parts.append(column.default)
+    return b"".join(parts)
 
 
 class _Types:

@@ -158,13 +158,17 @@ class TableStorage:
         if self._deleted.pop(data, None) is None:
             self._inserted[data] = row
 
-    def take_over(self, other: TableStorage) -> None:
+    def take_over(self, other: TableStorage, more_columns: bytes = b"") -> None:
         """Add the rows of a table of the same columns, and count on where it has got to.
+
+        Args:
+            other: The table.
+            more_columns: The bytes of columns that it does not have, the same for all rows.
 
         Raises:
             ConstraintError: The rows do not meet a constraint that the other table does not have.
         """
-        for data in other.rows:
+        for data in (row + more_columns for row in other.rows):
             self._add(data, self.codec.decode_exact(data))
         self._next_numbers |= {
             column: number for column, number in other._next_numbers.items() if column in self._next_numbers

@@ -42,6 +42,7 @@ from spacetimedb_proto.bsatn.types import (
 from spacetimedb_proto.bsatn.values import ConnectionId, Err, Identity, Ok, ScheduleAt, Some, TimeDuration, Timestamp
 from spacetimedb_proto.schema.definitions import TypeDef
 
+from .cases import AS_WRITTEN, Naming
 from .columns import Marker
 
 __all__ = ["TypeBuilder", "function_hints", "markers", "row_class", "sum_class", "wire_name"]
@@ -72,10 +73,10 @@ def row_class(cls: type[Any]) -> type[Any]:
     return cls if "__attrs_attrs__" in vars(cls) else attrs.frozen(cls)
 
 
-def sum_class(cls: type[Any]) -> type[Any]:
+def sum_class(cls: type[Any], naming: Naming = AS_WRITTEN) -> type[Any]:
     """Give a class one subclass for each of its annotations, as attributes: `Shape.Circle(value)`, `Shape.Empty()`."""
     hints = vars(cls).get("__annotations__", {})
-    for name, attribute in zip(hints, variant_names([wire_name(name) for name in hints]), strict=True):
+    for name, attribute in zip(hints, variant_names([naming.camel(wire_name(name)) for name in hints]), strict=True):
         has_payload = hints[name] not in (None, "None")
         variant = make_product(attribute, ("value",) if has_payload else (), base=cls)
         variant.__qualname__ = f"{cls.__qualname__}.{attribute}"
@@ -123,12 +124,14 @@ class TypeBuilder:
     Attributes:
         classes: Products that were registered, tables' rows included.
         sums: Sums that were registered.
+        naming: What becomes of their names.
         typespace: The slots so far.
         slots: Which class has which slot.
     """
 
     classes: list[type[Any]]
     sums: list[type[Any]]
+    naming: Naming
     typespace: list[AlgebraicType] = attrs.field(factory=list[AlgebraicType], init=False)
     slots: dict[type[Any], int] = attrs.field(factory=dict[type[Any], int], init=False)
 
@@ -145,11 +148,10 @@ class TypeBuilder:
         """
         names: dict[str, type[Any]] = {}
         for cls in self.slots:
-            other = names.setdefault(cls.__name__, cls)
+            name = self.naming.pascal(cls.__name__)
+            other = names.setdefault(name, cls)
             if other is not cls:
-                raise TypeError(
-                    f"two types have the name {cls.__name__}: one of {cls.__module__}, one of {other.__module__}"
-                )
+                raise TypeError(f"two types have the name {name}: one of {cls.__module__}, one of {other.__module__}")
         return tuple(TypeDef(slot=self.slots[names[name]], name=name) for name in sorted(names))
 
     def fields(self, cls: type[Any]) -> dict[str, Any]:
@@ -173,12 +175,14 @@ class TypeBuilder:
             tags = [member.value for member in cls]
             if tags != list(range(len(tags))):
                 raise TypeError(f"{cls.__name__}: expected the values 0 to {len(tags) - 1} in order, got {tags}")
-            return Sum(tuple(Element(wire_name(member.name), UNIT) for member in cls))
+            return Sum(tuple(Element(self.naming.camel(wire_name(member.name)), UNIT) for member in cls))
+        is_sum = cls in self.sums
+        convert = self.naming.camel if is_sum else self.naming.snake
         elements = tuple(
-            Element(wire_name(name), self.algebraic(annotation, f"{cls.__name__}.{name}"))
+            Element(convert(wire_name(name)), self.algebraic(annotation, f"{cls.__name__}.{name}"))
             for name, annotation in self.fields(cls).items()
         )
-        return Sum(elements) if cls in self.sums else Product(elements)
+        return Sum(elements) if is_sum else Product(elements)
 
     def algebraic(self, annotation: Any, where: str) -> AlgebraicType:
         """The type of an annotation.

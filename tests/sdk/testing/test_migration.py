@@ -2,10 +2,11 @@
 
 import enum
 
+import attrs
 import pytest
 
 from spacetimedb_proto.bsatn.values import Identity, Timestamp
-from spacetimedb_sdk.testing import AutoInc, Module, PrimaryKey, i32, i64, u8, u32
+from spacetimedb_sdk.testing import AutoInc, Module, PrimaryKey, Unique, i32, i64, u8, u32
 from spacetimedb_sdk.testing.migration import carry_rows
 from spacetimedb_sdk.testing.storage import Storage
 
@@ -134,3 +135,76 @@ def test_tables_without_rows_may_go_or_change():
     old, new = Storage(with_type(plain(str)).schema), Storage(Module("shapes").schema)
     carry_rows(old, new)
     carry_rows(old, Storage(with_type(plain(i32)).schema))
+
+
+# --- added columns ----------------------------------------------------------------------------------------------------
+
+
+def items(**defaults):
+    """A table of three columns, and more with these defaults."""
+    module = Module("items")
+    annotations = {"id": PrimaryKey[AutoInc[u32]], "name": str, **{name: kind for name, (kind, *_) in defaults.items()}}
+    values = {name: rest[0] for name, (_, *rest) in defaults.items() if rest}
+    module.table(name="item", public=True)(type("Item", (), {"__annotations__": annotations, **values}))
+    return module
+
+
+def with_names(module, *names):
+    """A storage with rows of these names."""
+    storage = Storage(module.schema)
+    with storage.transaction():
+        for name in names:
+            storage.tables["item"].insert(storage.tables["item"].make({"name": name}))
+    return storage
+
+
+def test_new_columns_at_the_end_are_filled_in():
+    newer = items(
+        shelf=(u8, 7),
+        note=(str | None, None),
+        words=(list[str], attrs.field(factory=lambda: ["new"])),
+    )
+    storage = Storage(newer.schema)
+    carry_rows(with_names(items(), "a", "b"), storage)
+    with storage.transaction():
+        table = storage.tables["item"]
+        assert [(row.id, row.name, row.shelf, row.note, row.words) for row in table.filter({})] == [
+            (1, "a", 7, None, ["new"]),
+            (2, "b", 7, None, ["new"]),
+        ]
+        assert table.insert(table.make({"name": "c"})).id == 3, "and are defaults of the constructor too"
+        assert table.find(0, 2).name == "b"
+
+
+def test_new_columns_without_a_default():
+    storage = with_names(items(), "a")
+    with pytest.raises(ValueError, match="table `item` has rows, and no default for its new column `shelf`"):
+        carry_rows(storage, Storage(items(shelf=(u8,)).schema))
+    carry_rows(with_names(items()), Storage(items(shelf=(u8,)).schema))
+
+
+def test_new_columns_elsewhere():
+    with pytest.raises(ValueError, match="has other columns"):
+        carry_rows(with_names(items(shelf=(u8, 1)), "a"), Storage(items(place=(i32, 1), shelf=(u8, 1)).schema))
+    with pytest.raises(ValueError, match="has other columns"):
+        carry_rows(with_names(items(shelf=(u8, 1)), "a"), Storage(items().schema))
+
+
+def test_defaults_in_the_schema():
+    columns = items(shelf=(u8, 7), code=(Unique[str], "x")).schema.tables["item"].columns
+    assert [column.default for column in columns] == [None, None, b"\7", None], "unique columns have none"
+
+
+@pytest.mark.parametrize(
+    ("default", "text"),
+    [
+        ((u8, 256), r"item\.shelf: its default is no value of its type"),
+        (
+            (u8, attrs.field(default=attrs.Factory(len, takes_self=True))),
+            "its default depends on the row",
+        ),
+    ],
+)
+def test_defaults_that_are_none(default, text):
+    with pytest.raises(TypeError, match=text):
+        assert items(shelf=default).schema

@@ -1,0 +1,182 @@
+"""From a module's declarations to the definitions of its schema."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from spacetimedb_proto.bsatn.types import Primitive
+from spacetimedb_proto.errors import EncodeError
+from spacetimedb_proto.schema.definitions import Column, Function, Index, Param, Table, Unique
+from spacetimedb_proto.schema.definitions import Sequence as Counter
+from spacetimedb_proto.schema.model import Schema
+from spacetimedb_proto.schema.names import index_name
+
+from .columns import Marker
+from .declarations import ModuleFunction, ModuleTable
+from .typespace import TypeBuilder, function_hints, markers, wire_name
+
+__all__ = ["define_function", "define_table", "with_defaults"]
+
+_INTEGERS: Final = frozenset(
+    primitive for primitive in Primitive if primitive.value[1:].isdigit() and primitive.value[0] in "IU"
+)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+class _Columns:
+    """The columns of one table: as the schema has them, as the class has them, and what is marked on them."""
+
+    def __init__(self, types: TypeBuilder, declared: ModuleTable) -> None:
+        annotations = types.fields(declared.row)
+        row = types.reference(declared.row)
+        product: Any = types.typespace[row.index]
+        self.row = row
+        self.sources = [wire_name(name) for name in annotations]
+        self.all = tuple(
+            Column(name=element.name, type=element.type, index=position)
+            for position, element in enumerate(product.elements)
+        )
+        self._notes = [markers(annotation) for annotation in annotations.values()]
+
+    def marked(self, *wanted: Marker) -> list[Column]:
+        return [column for column in self.all if self._notes[column.index] & set(wanted)]
+
+
+def define_table(types: TypeBuilder, declared: ModuleTable) -> Table:
+    """The definition of a table, but for the defaults of its columns.
+
+    Raises:
+        TypeError: It is declared wrongly.
+    """
+    columns = _Columns(types, declared)
+    keys = columns.marked(Marker.PRIMARY_KEY)
+    if len(keys) > 1:
+        raise TypeError(f"{declared.name}: at most one column can be the primary key, got {len(keys)}")
+    counters = columns.marked(Marker.AUTO_INC)
+    for column in counters:
+        if column.type not in _INTEGERS:
+            raise TypeError(f"{declared.name}.{column.name}: only integers can be counted up")
+    return Table(
+        name=declared.name,
+        source_name=declared.source_name,
+        row=columns.row,
+        columns=columns.all,
+        primary_key=keys[0].index if keys else None,
+        constraints=tuple(
+            Unique(name=f"{declared.name}_{column.name}_key", columns=(column.index,))
+            for column in columns.marked(Marker.PRIMARY_KEY, Marker.UNIQUE)
+        ),
+        indexes=_indexes(declared, columns),
+        sequences=tuple(Counter(name=f"{declared.name}_{column.name}_seq", column=column.index) for column in counters),
+        is_public=declared.is_public,
+        is_event=declared.is_event,
+    )
+
+
+def _indexes(declared: ModuleTable, columns: _Columns) -> tuple[Index, ...]:
+    """One for each column with a key, a constraint or a marker, as the real server has them, and those asked for."""
+    positions = {name: position for position, name in enumerate(columns.sources)}
+    marked = columns.marked(Marker.PRIMARY_KEY, Marker.UNIQUE, Marker.INDEX)
+    accessors: dict[tuple[str, ...], str] = {
+        (columns.sources[column.index],): columns.sources[column.index] for column in marked
+    }
+    for accessor, group in declared.indexes.items():
+        unknown = [name for name in group if name not in positions]
+        if unknown or not group:
+            raise TypeError(f"{declared.name}: an index on {', '.join(unknown) or 'no column'}, which is no column")
+        accessors.setdefault(group, accessor)
+    found = [
+        Index(
+            columns=tuple(positions[name] for name in group),
+            source_name=index_name(declared.source_name, group, "BTree"),
+            accessor=accessor,
+        )
+        for group, accessor in accessors.items()
+    ]
+    return tuple(sorted(found, key=lambda index: index.columns))
+
+
+def with_defaults(schema: Schema, declared: Mapping[str, ModuleTable]) -> dict[str, Table]:
+    """The tables with what new columns are filled with in old rows: the defaults of the attributes of their classes.
+
+    As on the real server, columns that are unique or counted up have none, whatever the class says.
+
+    Args:
+        schema: The module's, whose codecs encode the defaults.
+        declared: The module's tables, by name.
+
+    Raises:
+        TypeError: A column cannot have such a value.
+    """
+    return {
+        name: attrs.evolve(table, columns=_with_defaults(schema, table, declared[name].row))
+        if name in declared
+        else table
+        for name, table in schema.tables.items()
+    }
+
+
+def _with_defaults(schema: Schema, table: Table, cls: type[Any]) -> tuple[Column, ...]:
+    without = {*table.unique, *(counter.column for counter in table.sequences)}
+    return tuple(
+        column
+        if field.default is attrs.NOTHING or column.index in without
+        else attrs.evolve(column, default=_default(schema, table, column, field.default))
+        for column, field in zip(table.columns, attrs.fields(cls), strict=True)
+    )
+
+
+def _default(schema: Schema, table: Table, column: Column, default: Any) -> bytes:
+    where = f"{table.name}.{column.name}"
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class, which its stub calls a function
+        if default.takes_self:
+            raise TypeError(f"{where}: its default depends on the row, which is not there yet when a column is added")
+        default = default.factory()
+    try:
+        return schema.types.codec(column.type).encode(default)
+    except EncodeError as error:
+        raise TypeError(f"{where}: its default is no value of its type: {error}") from error
+
+
+# --- functions --------------------------------------------------------------------------------------------------------
+
+
+def define_function(types: TypeBuilder, declared: ModuleFunction) -> Function:
+    """The definition of a reducer or procedure.
+
+    Raises:
+        TypeError: It is declared wrongly.
+    """
+    params, hints = _signature(types, declared.name, declared.call, returns=declared.is_procedure)
+    return Function(
+        name=declared.name,
+        source_name=declared.source_name,
+        params=tuple(
+            Param(name=wire_name(name), type=types.algebraic(hints[name], f"{declared.name}({name})"))
+            for name in params
+        ),
+        return_type=types.algebraic(hints.get("return"), f"{declared.name}() -> ") if declared.is_procedure else None,
+        is_callable=declared.lifecycle is None,
+        lifecycle=None if declared.lifecycle is None else declared.lifecycle.value,
+    )
+
+
+def _signature(
+    types: TypeBuilder, title: str, call: Callable[..., Any], *, returns: bool
+) -> tuple[Sequence[str], dict[str, Any]]:
+    """The names of a function's parameters after the context, and their annotations, and that of what it returns."""
+    params: Iterable[inspect.Parameter] = inspect.signature(call).parameters.values()
+    _, *names = [param.name for param in params] or [""]
+    if not params or any(param.kind is not param.POSITIONAL_OR_KEYWORD for param in params):
+        raise TypeError(f"{title}(): expected the context and then plain parameters")
+    hints = function_hints(call, [*names, *["return"] * returns], types.known)
+    for name in names:
+        if name not in hints:
+            raise TypeError(f"{title}(): the parameter {name!r} has no annotation")
+    return names, hints
