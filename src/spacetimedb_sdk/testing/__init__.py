@@ -55,14 +55,17 @@ from .server import Server, serve
 from .service import Service
 from .site import Site
 from .storage import ConstraintError
+from .views import AnonymousViewContext, Query, ViewContext
 
 __all__ = [
+    "AnonymousViewContext",
     "AutoInc",
     "ConstraintError",
     "Database",
     "Index",
     "Module",
     "PrimaryKey",
+    "Query",
     "ReducerContext",
     "ReducerError",
     "Row",
@@ -72,6 +75,7 @@ __all__ = [
     "TableHandle",
     "Tables",
     "Unique",
+    "ViewContext",
     "f32",
     "f64",
     "i8",

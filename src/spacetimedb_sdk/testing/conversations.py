@@ -15,7 +15,7 @@ from spacetimedb_proto.wire import messages as m
 
 from .functions import Caller, Failure, Fault, Success
 from .sql import SqlError
-from .storage import Changes, Storage
+from .storage import Changes, RowSource
 from .subscriptions import QuerySets, SharedQueries, Subscriber
 
 __all__ = ["Conversation", "ConversationV1", "ConversationV2"]
@@ -41,15 +41,15 @@ class Conversation(ABC):
         self.deliver = deliver
 
     @abstractmethod
-    def subscribe(self, message: m.Subscribe, storage: Storage) -> None:
+    def subscribe(self, message: m.Subscribe, storage: RowSource) -> None:
         """Begin a query set."""
 
     @abstractmethod
-    def unsubscribe(self, message: m.Unsubscribe, storage: Storage) -> None:
+    def unsubscribe(self, message: m.Unsubscribe, storage: RowSource) -> None:
         """End a query set."""
 
     @abstractmethod
-    def replace(self, message: m.ReplaceSubscription, storage: Storage, now: Timestamp) -> None:
+    def replace(self, message: m.ReplaceSubscription, storage: RowSource, now: Timestamp) -> None:
         """Put queries into the place of earlier ones.
 
         Args:
@@ -62,11 +62,11 @@ class Conversation(ABC):
         """
 
     @abstractmethod
-    def subscribe_batch(self, message: m.SubscribeBatch, storage: Storage) -> None:
+    def subscribe_batch(self, message: m.SubscribeBatch, storage: RowSource) -> None:
         """Begin query sets; raises as `replace`."""
 
     @abstractmethod
-    def tell(self, storage: Storage, changes: Mapping[str, Changes], request_id: int) -> None:
+    def tell(self, storage: RowSource, changes: Mapping[str, Changes], request_id: int) -> None:
         """Tell what a transaction changed, if it concerns the client.
 
         Args:
@@ -75,8 +75,16 @@ class Conversation(ABC):
             request_id: By which its caller knows the call, or 0.
         """
 
+    def give_up(self, table: str, error: str) -> None:  # noqa: B027 - v1 has no words for it
+        """Tell that a view cannot be computed any more, and end what has subscribed to it.
+
+        Args:
+            table: The view's name.
+            error: What is told.
+        """
+
     @abstractmethod
-    def answer(self, call: m.CallReducer, outcome: Success | Failure, storage: Storage, now: Timestamp) -> None:
+    def answer(self, call: m.CallReducer, outcome: Success | Failure, storage: RowSource, now: Timestamp) -> None:
         """Tell the client what came of its call, and what it changed.
 
         Args:
@@ -94,7 +102,7 @@ class ConversationV2(Conversation):
         super().__init__(caller, subscriber, deliver)
         self._sets = QuerySets(subscriber)
 
-    def subscribe(self, message: m.Subscribe, storage: Storage) -> None:
+    def subscribe(self, message: m.Subscribe, storage: RowSource) -> None:
         """Answer with the rows of the set."""
         request_id, set_id = message.request_id, message.query_set_id
         try:
@@ -104,7 +112,7 @@ class ConversationV2(Conversation):
         else:
             self.deliver(m.SubscribeApplied(request_id, set_id, rows))
 
-    def unsubscribe(self, message: m.Unsubscribe, storage: Storage) -> None:
+    def unsubscribe(self, message: m.Unsubscribe, storage: RowSource) -> None:
         """Answer with the rows that leave, if they are asked for."""
         request_id, set_id = message.request_id, message.query_set_id
         try:
@@ -114,28 +122,33 @@ class ConversationV2(Conversation):
         else:
             self.deliver(m.UnsubscribeApplied(request_id, set_id, rows if message.send_dropped_rows else None))
 
-    def replace(self, message: m.ReplaceSubscription, storage: Storage, now: Timestamp) -> None:  # noqa: ARG002 - there is none
+    def replace(self, message: m.ReplaceSubscription, storage: RowSource, now: Timestamp) -> None:  # noqa: ARG002 - there is none
         """Refuse."""
         raise LocalProtocolError(f"{type(message).__name__} belongs to v1, which this client does not speak")
 
-    def subscribe_batch(self, message: m.SubscribeBatch, storage: Storage) -> None:
+    def subscribe_batch(self, message: m.SubscribeBatch, storage: RowSource) -> None:
         """Answer once for all sets."""
         results = [m.SubscribeSetResult(part.query_set_id, self._outcome(part, storage)) for part in message.sets]
         self.deliver(m.SubscribeBatchApplied(message.request_id, results))
 
-    def _outcome(self, part: m.SubscribeSet, storage: Storage) -> m.QueryRows | str:
+    def _outcome(self, part: m.SubscribeSet, storage: RowSource) -> m.QueryRows | str:
         try:
             return self._sets.start(part.query_set_id, part.query_strings, storage)
         except SqlError as error:
             return str(error)
 
-    def tell(self, storage: Storage, changes: Mapping[str, Changes], request_id: int) -> None:  # noqa: ARG002 - v1's
+    def give_up(self, table: str, error: str) -> None:
+        """Name each set that is over; it was no request that failed (protocol reference, 3.5)."""
+        for set_id in self._sets.drop(table):
+            self.deliver(m.SubscriptionError(None, set_id, error))
+
+    def tell(self, storage: RowSource, changes: Mapping[str, Changes], request_id: int) -> None:  # noqa: ARG002 - v1's
         """Tell nothing of the cause."""
         updates = self._sets.updates(storage, changes)
         if updates:
             self.deliver(m.TransactionUpdate(updates))
 
-    def answer(self, call: m.CallReducer, outcome: Success | Failure, storage: Storage, now: Timestamp) -> None:
+    def answer(self, call: m.CallReducer, outcome: Success | Failure, storage: RowSource, now: Timestamp) -> None:
         """Answer with the client's share of the transaction."""
         result: m.ReducerOutcome
         if isinstance(outcome, Success):
@@ -169,7 +182,7 @@ class ConversationV1(Conversation):
         self._queries = SharedQueries(subscriber)
         self._no_args = "[]" if is_json else b""
 
-    def subscribe(self, message: m.Subscribe, storage: Storage) -> None:
+    def subscribe(self, message: m.Subscribe, storage: RowSource) -> None:
         """Answer in the form that was asked in."""
         request_id, set_id = message.request_id, message.query_set_id
         is_single = isinstance(message, m.SubscribeSingle)
@@ -181,7 +194,7 @@ class ConversationV1(Conversation):
         else:
             self.deliver((m.SingleApplied if is_single else m.SubscribeApplied)(request_id, set_id, rows))
 
-    def unsubscribe(self, message: m.Unsubscribe, storage: Storage) -> None:
+    def unsubscribe(self, message: m.Unsubscribe, storage: RowSource) -> None:
         """Answer in the form that was asked in."""
         request_id, set_id = message.request_id, message.query_set_id
         is_single = isinstance(message, m.UnsubscribeSingle)
@@ -193,7 +206,7 @@ class ConversationV1(Conversation):
         else:
             self.deliver((m.SingleEnded if is_single else m.UnsubscribeApplied)(request_id, set_id, rows))
 
-    def replace(self, message: m.ReplaceSubscription, storage: Storage, now: Timestamp) -> None:
+    def replace(self, message: m.ReplaceSubscription, storage: RowSource, now: Timestamp) -> None:
         """Answer with all rows, or as if a call had failed, which is how v1 tells of any request that does."""
         try:
             rows = self._queries.replace(message.query_strings, storage)
@@ -202,17 +215,17 @@ class ConversationV1(Conversation):
         else:
             self.deliver(m.ReplacedSubscription(message.request_id, rows))
 
-    def subscribe_batch(self, message: m.SubscribeBatch, storage: Storage) -> None:  # noqa: ARG002 - there is none
+    def subscribe_batch(self, message: m.SubscribeBatch, storage: RowSource) -> None:  # noqa: ARG002 - there is none
         """Refuse."""
         raise LocalProtocolError(f"{type(message).__name__} is not in v1, which this client speaks")
 
-    def tell(self, storage: Storage, changes: Mapping[str, Changes], request_id: int) -> None:
+    def tell(self, storage: RowSource, changes: Mapping[str, Changes], request_id: int) -> None:
         """Tell which request of its caller's it was."""
         updates = self._queries.updates(storage, changes)
         if updates:
             self.deliver(m.LightUpdate(updates, request_id))
 
-    def answer(self, call: m.CallReducer, outcome: Success | Failure, storage: Storage, now: Timestamp) -> None:
+    def answer(self, call: m.CallReducer, outcome: Success | Failure, storage: RowSource, now: Timestamp) -> None:
         """Answer with the call itself, unless the client does not want to hear of it."""
         if isinstance(outcome, Failure) and outcome.fault in _NOT_STARTED:
             self._not_started(call.reducer, outcome.full_text, now)

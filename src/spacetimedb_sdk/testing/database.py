@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -25,6 +26,7 @@ from .functions import Caller, Failure, Functions, Success
 from .logs import Log
 from .migration import carry_rows
 from .module import Module
+from .perspective import Perspective, compile_filters
 from .queries import compile_query
 from .sql import SqlError
 from .storage import Changes, Storage
@@ -45,10 +47,19 @@ class Client:
     Attributes:
         caller: On whose behalf functions run that it calls.
         conversation: What it is told, and how.
+        sees: What it may read.
     """
 
     caller: Caller
     conversation: Conversation
+    sees: Perspective
+
+    def learn(self, changes: Mapping[str, Changes]) -> Mapping[str, Changes]:
+        """What a transaction changed in what the client sees; subscriptions to a view that fails now are over."""
+        seen = self.sees.changes(changes)
+        for name, error in self.sees.failures().items():
+            self.conversation.give_up(name, error)
+        return seen
 
 
 class Database:
@@ -152,10 +163,16 @@ class Database:
         # As the real server names a client in its errors.
         name = f"(Identity({caller.identity}), ConnectionId({caller.connection_id}))"
         subscriber = Subscriber(name, caller.identity, sees_all=self.is_owner(caller.identity))
+        sees = self._perspective(caller.identity)
         if not protocol.startswith("v1."):
-            return Client(caller, ConversationV2(caller, subscriber, deliver))
+            return Client(caller, ConversationV2(caller, subscriber, deliver), sees)
         is_json = protocol.startswith("v1.json")
-        return Client(caller, ConversationV1(caller, subscriber, deliver, is_json=is_json))
+        return Client(caller, ConversationV1(caller, subscriber, deliver, is_json=is_json), sees)
+
+    def _perspective(self, identity: Identity) -> Perspective:
+        views = {name: partial(self._functions.view, name, identity) for name in self.module.views}
+        filters = {} if self.is_owner(identity) else compile_filters(self.schema, identity)
+        return Perspective(self.storage, views, filters)
 
     def disconnect(self, client: Client) -> None:
         """A client has left. Once is enough, more often does nothing."""
@@ -173,7 +190,7 @@ class Database:
         """Tell every client what concerns it, except the caller, who has it in the answer."""
         for client in self._clients if changes else ():
             if client is not caller:
-                client.conversation.tell(self.storage, changes, request_id)
+                client.conversation.tell(client.sees, client.learn(changes), request_id)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -185,13 +202,13 @@ class Database:
         """
         match message:
             case messages.Subscribe():
-                client.conversation.subscribe(message, self.storage)
+                client.conversation.subscribe(message, client.sees)
             case messages.SubscribeBatch():
-                client.conversation.subscribe_batch(message, self.storage)
+                client.conversation.subscribe_batch(message, client.sees)
             case messages.Unsubscribe():
-                client.conversation.unsubscribe(message, self.storage)
+                client.conversation.unsubscribe(message, client.sees)
             case messages.ReplaceSubscription():
-                client.conversation.replace(message, self.storage, self.clock())
+                client.conversation.replace(message, client.sees, self.clock())
             case messages.OneOffQuery():
                 self._one_off_query(client, message)
             case messages.CallReducer():
@@ -204,7 +221,7 @@ class Database:
         identity = client.caller.identity
         try:
             query = compile_query(message.query_string, self.schema, identity, sees_all=self.is_owner(identity))
-            outcome = QueryRows([rows_of(query, self.storage)])
+            outcome = QueryRows([rows_of(query, client.sees)])
         except SqlError as error:
             outcome = str(error)
         client.conversation.deliver(messages.OneOffQueryResult(message.request_id, outcome))
@@ -233,7 +250,7 @@ class Database:
         """
         identity = client.caller.identity
         with self.storage.transaction() as changes:
-            result = execute(text, self.storage, identity, is_owner=self.is_owner(identity))
+            result = execute(text, self.storage, client.sees, identity, is_owner=self.is_owner(identity))
         self._publish(changes)
         return result
 
@@ -242,7 +259,8 @@ class Database:
         outcome = self._functions.reducer(message.reducer, message.args, client.caller, timestamp)
         if isinstance(outcome, Success):
             self._publish(outcome.changes, request_id=message.request_id, caller=client)
-        client.conversation.answer(message, outcome, self.storage, timestamp)
+            outcome = attrs.evolve(outcome, changes=client.learn(outcome.changes))
+        client.conversation.answer(message, outcome, client.sees, timestamp)
 
     def _call_procedure(self, client: Client, message: messages.CallProcedure) -> None:
         timestamp = self.clock()

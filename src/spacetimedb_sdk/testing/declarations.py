@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Lifecycle", "ModuleFunction", "ModuleTable"]
+__all__ = ["Lifecycle", "ModuleFunction", "ModuleTable", "ModuleView"]
 
 
 class Lifecycle(enum.Enum):
@@ -54,3 +54,23 @@ class ModuleFunction:
     call: Callable[..., Any]
     is_procedure: bool = False
     lifecycle: Lifecycle | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ModuleView:
+    """A view as the module declares it.
+
+    Attributes:
+        name: The canonical one.
+        source_name: What the module calls it.
+        call: Takes the context.
+        is_anonymous: Whether the rows are the same for everybody.
+        primary_key: Python's name of the column that its rows are known by.
+    """
+
+    name: str
+    source_name: str
+    call: Callable[..., Any]
+    is_public: bool
+    is_anonymous: bool
+    primary_key: str | None

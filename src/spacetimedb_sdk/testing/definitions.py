@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import attrs
 
-from spacetimedb_proto.bsatn.types import Primitive
+from spacetimedb_proto.bsatn.types import Primitive, Product
 from spacetimedb_proto.errors import EncodeError
-from spacetimedb_proto.schema.definitions import Column, Function, Index, Param, Table, Unique
-from spacetimedb_proto.schema.definitions import Sequence as Counter
+from spacetimedb_proto.schema import definitions
+from spacetimedb_proto.schema.assemble import query_keys
+from spacetimedb_proto.schema.definitions import (
+    Column,
+    Function,
+    Index,
+    Param,
+    Table,
+    Unique,
+    View,
+    ViewShape,
+)
 from spacetimedb_proto.schema.model import Schema
 from spacetimedb_proto.schema.names import index_name
 
 from .columns import Marker
-from .declarations import ModuleFunction, ModuleTable
+from .declarations import ModuleFunction, ModuleTable, ModuleView
 from .typespace import TypeBuilder, function_hints, markers, wire_name
+from .views import Query
 
-__all__ = ["define_function", "define_table", "with_defaults"]
+__all__ = ["define_function", "define_table", "define_views", "with_defaults"]
 
 _INTEGERS: Final = frozenset(
     primitive for primitive in Primitive if primitive.value[1:].isdigit() and primitive.value[0] in "IU"
@@ -38,14 +51,18 @@ class _Columns:
         product: Any = types.typespace[row.index]
         self.row = row
         self.sources = [wire_name(name) for name in annotations]
-        self.all = tuple(
-            Column(name=element.name, type=element.type, index=position)
-            for position, element in enumerate(product.elements)
-        )
+        self.all = _plain_columns(product)
         self._notes = [markers(annotation) for annotation in annotations.values()]
 
     def marked(self, *wanted: Marker) -> list[Column]:
         return [column for column in self.all if self._notes[column.index] & set(wanted)]
+
+
+def _plain_columns(product: Product) -> tuple[Column, ...]:
+    return tuple(
+        Column(name=element.name or "", type=element.type, index=position)
+        for position, element in enumerate(product.elements)
+    )
 
 
 def define_table(types: TypeBuilder, declared: ModuleTable) -> Table:
@@ -73,7 +90,9 @@ def define_table(types: TypeBuilder, declared: ModuleTable) -> Table:
             for column in columns.marked(Marker.PRIMARY_KEY, Marker.UNIQUE)
         ),
         indexes=_indexes(declared, columns),
-        sequences=tuple(Counter(name=f"{declared.name}_{column.name}_seq", column=column.index) for column in counters),
+        sequences=tuple(
+            definitions.Sequence(name=f"{declared.name}_{column.name}_seq", column=column.index) for column in counters
+        ),
         is_public=declared.is_public,
         is_event=declared.is_event,
     )
@@ -142,6 +161,69 @@ def _default(schema: Schema, table: Table, column: Column, default: Any) -> byte
         return schema.types.codec(column.type).encode(default)
     except EncodeError as error:
         raise TypeError(f"{where}: its default is no value of its type: {error}") from error
+
+
+# --- views ------------------------------------------------------------------------------------------------------------
+
+
+def define_views(types: TypeBuilder, declared: Iterable[ModuleView], tables: Iterable[Table]) -> Iterator[Table]:
+    """The definitions of views, which are tables to clients.
+
+    Args:
+        types: Where their rows' types are.
+        declared: In the module's order.
+        tables: Those of the module, by which the keys of queries go.
+
+    Raises:
+        TypeError: One is declared wrongly.
+    """
+    keys = query_keys(tables)
+    counts: Counter[bool] = Counter()
+    for view in declared:
+        yield _view(types, view, counts[view.is_anonymous], keys)
+        counts[view.is_anonymous] += 1
+
+
+def _view(types: TypeBuilder, declared: ModuleView, index: int, keys: Mapping[int, int | None]) -> Table:
+    params, hints = _signature(types, declared.name, declared.call, returns=True)
+    if params:
+        raise TypeError(f"{declared.name}(): views with parameters are not supported by the testing server")
+    shape, cls = _view_shape(declared.name, hints.get("return"))
+    if shape == "query" and declared.primary_key is not None:
+        raise TypeError(f"{declared.name}(): primary key {declared.primary_key!r}: that of a query is its table's")
+    row = types.known_reference(cls, f"{declared.name}() -> ")
+    product = types.typespace[row.index]
+    if not isinstance(product, Product):
+        raise TypeError(f"{declared.name}(): expected rows, which are products, got {cls.__name__}")
+    return Table(
+        name=declared.name,
+        source_name=declared.source_name,
+        row=row,
+        columns=_plain_columns(product),
+        primary_key=keys.get(row.index) if shape == "query" else _view_key(declared, list(types.fields(cls))),
+        is_public=declared.is_public,
+        view=View(shape=shape, index=index, is_anonymous=declared.is_anonymous),
+    )
+
+
+def _view_key(declared: ModuleView, names: list[str]) -> int | None:
+    if declared.primary_key is None:
+        return None
+    if declared.primary_key not in names:
+        raise TypeError(f"{declared.name}(): primary key {declared.primary_key!r}: there is no such column")
+    return names.index(declared.primary_key)
+
+
+def _view_shape(name: str, annotation: Any) -> tuple[ViewShape, type[Any]]:
+    """How a view returns its rows, and what class they are of."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is list:
+        return "array", args[0]
+    if origin is Query:
+        return "query", args[0]
+    if origin in (Union, UnionType) and len(args) == 2 and args[1] is type(None):
+        return "option", args[0]
+    raise TypeError(f"{name}(): a view returns list[T], T | None or Query[T] of some rows T, got {annotation!r}")
 
 
 # --- functions --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from .expressions import Compiler, Environment
 from .queries import JoinQuery, Query, check_length, compile_select, find_table
 from .sql import Columns, Count, Expression, Name, Select, SqlError
 from .statements import Delete, Insert, Update, parse_statement
-from .storage import ConstraintError, Storage, TableStorage
+from .storage import ConstraintError, RowSource, Storage, TableStorage
 
 __all__ = ["SqlResult", "execute"]
 
@@ -63,12 +63,13 @@ class SqlResult:
         }
 
 
-def execute(text: str, storage: Storage, sender: Identity, *, is_owner: bool) -> SqlResult:
+def execute(text: str, storage: Storage, sees: RowSource, sender: Identity, *, is_owner: bool) -> SqlResult:
     """Run one statement, inside a transaction.
 
     Args:
         text: SQL.
-        storage: The rows that it is about.
+        storage: The rows that it may change.
+        sees: What it may read.
         sender: Who asks.
         is_owner: Whether whoever asks may see all tables and change rows.
 
@@ -78,10 +79,12 @@ def execute(text: str, storage: Storage, sender: Identity, *, is_owner: bool) ->
     check_length(text)
     statement = parse_statement(text)
     if isinstance(statement, Select):
-        return _select(text, statement, storage, sender, is_owner=is_owner)
+        return _select(text, statement, sees, sender, is_owner=is_owner)
     if not is_owner:
         raise SqlError("Only owners are authorized to run SQL DML statements")
     table = find_table(storage.schema, statement.table, sees_all=True)
+    if table.is_view:
+        raise SqlError(f"`{table.name}` is a view, whose rows cannot be changed")
     target = _Target(storage.schema, storage.tables[table.name], sender)
     try:
         match statement:
@@ -98,7 +101,7 @@ def execute(text: str, storage: Storage, sender: Identity, *, is_owner: bool) ->
 # --- SELECT -----------------------------------------------------------------------------------------------------------
 
 
-def _select(text: str, select: Select, storage: Storage, sender: Identity, *, is_owner: bool) -> SqlResult:
+def _select(text: str, select: Select, storage: RowSource, sender: Identity, *, is_owner: bool) -> SqlResult:
     schema = storage.schema
     query, compiler = compile_select(text, select, schema, sender, sees_all=is_owner, rows_only=False)
     found = islice(query.environments(storage), _limit(select))

@@ -1,7 +1,7 @@
 """The functions of a module at work: how they are called, and what comes of it.
 
-Each call is one transaction. Texts of failures are the real server's (protocol reference, 3.5). Nothing here knows
-clients or messages.
+Each call is one transaction, but views change nothing. Texts of failures are the real server's (protocol reference,
+3.5). Nothing here knows clients or messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from .context import ReducerContext, Tables
 from .declarations import Lifecycle, ModuleFunction
 from .logs import Log
 from .module import Module
-from .storage import Changes, Storage
+from .queries import compile_query
+from .sql import SqlError
+from .storage import Changes, Rows, Storage
+from .views import AnonymousViewContext, Query, ViewContext
 
 __all__ = ["Caller", "Failure", "Fault", "Functions", "Success"]
 
@@ -164,6 +167,38 @@ class Functions:
         except Exception as error:
             return self._fatal("procedure", name, error)
         return Success(changes, returned)
+
+    def view(self, name: str, sender: Identity) -> Rows:
+        """The rows of a view as of now.
+
+        Args:
+            name: Its name.
+            sender: Whose view it is.
+
+        Raises:
+            SqlError: It failed.
+        """
+        view = self._module.views[name]
+        context = AnonymousViewContext(self._tables) if view.is_anonymous else ViewContext(self._tables, sender)
+        try:
+            with self._storage.only_read():
+                return self._view_rows(name, view.call(context), sender)
+        except Exception as error:
+            self._fatal("view", name, error)
+            raise SqlError("Internal error evaluating queries") from error
+
+    def _view_rows(self, name: str, result: Any, sender: Identity) -> Rows:
+        codec = self._schema.row_codec(name)
+        if isinstance(result, Query):
+            query = compile_query(result.sql, self._schema, sender, sees_all=True)
+            if query.table.row != self._schema.tables[name].row:
+                raise TypeError(f"{name}(): the query is of rows of `{query.table.name}`, which are of another class")
+            rows = query.rows(self._storage)
+        else:
+            shape = self._schema.tables[name].view
+            is_list = shape is not None and shape.shape == "array"
+            rows = [codec.encode(row) for row in (result if is_list else [] if result is None else [result])]
+        return {data: codec.decode_exact(data) for data in rows}
 
     # --- failures -----------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,9 @@ import attrs
 from spacetimedb_proto.schema.model import Schema, by_name
 
 from .cases import AS_WRITTEN, CONVERTED, snake_case
-from .declarations import Lifecycle, ModuleFunction, ModuleTable
-from .definitions import define_function, define_table, with_defaults
+from .declarations import Lifecycle, ModuleFunction, ModuleTable, ModuleView
+from .definitions import define_function, define_table, define_views, with_defaults
+from .perspective import check_filters
 from .typespace import TypeBuilder, row_class, sum_class, wire_name
 
 __all__ = ["Module"]
@@ -45,6 +46,7 @@ class Module:
         name: The database's name.
         tables: By canonical name.
         functions: Reducers and procedures by canonical name.
+        views: By canonical name.
     """
 
     def __init__(self, name: str, *, convert_names: bool = False) -> None:
@@ -55,6 +57,8 @@ class Module:
         self.name = name
         self.tables: dict[str, ModuleTable] = {}
         self.functions: dict[str, ModuleFunction] = {}
+        self.views: dict[str, ModuleView] = {}
+        self._filters: list[str] = []
         self._naming = CONVERTED if convert_names else AS_WRITTEN
         self._classes: list[type[Any]] = []
         self._sums: list[type[Any]] = []
@@ -139,8 +143,20 @@ class Module:
         return self._decorated(classes, decorate)
 
     def _check_free(self, table: str) -> None:
-        if table in self.tables:
+        if table in self.tables or table in self.views:
             raise TypeError(f"two tables have the name {table!r}")
+
+    def client_visibility_filter(self, sql: str) -> None:
+        """Let clients see only some rows of a table: those that this query holds, or another filter of that table.
+
+        The owner of the database sees all rows, and so do reducers and views.
+
+        Args:
+            sql: A query of the table's rows, perhaps joined with another table; `:sender` is who looks. Of another
+                table it sees what the client sees of it.
+        """
+        self._check_open("client_visibility_filter")
+        self._filters.append(sql)
 
     def _register(self, cls: Any) -> Any:
         made = row_class(cls)
@@ -182,6 +198,56 @@ class Module:
     @staticmethod
     def _decorated(things: Sequence[Any], decorate: Callable[[Any], Any]) -> Any:
         return decorate(things[0]) if things else decorate
+
+    @overload
+    def view(self, function: F, /) -> F: ...
+    @overload
+    def view(
+        self,
+        *,
+        anonymous: bool = False,
+        public: bool = True,
+        primary_key: str | None = None,
+        name: str | None = None,
+        source_name: str | None = None,
+    ) -> Callable[[F], F]: ...
+    def view(
+        self,
+        *functions: Any,
+        anonymous: bool = False,
+        public: bool = True,
+        primary_key: str | None = None,
+        name: str | None = None,
+        source_name: str | None = None,
+    ) -> Any:
+        """Decorate a function of a `ViewContext` that returns rows for clients: `list[T]`, `T | None` or `Query[T]`.
+
+        It is called again after each transaction for every client that has read it, and they are told what is other
+        than before. If it raises, subscriptions that read it end with an error.
+
+        Args:
+            functions: The function, where the decorator is used without arguments.
+            anonymous: Whether the rows are the same for everybody; it is called with an `AnonymousViewContext` then.
+            public: Whether others than the owner may read it.
+            primary_key: The column that its rows are known by, so that clients are told of updates.
+            name: As for `reducer`.
+            source_name: As for `reducer`.
+        """
+
+        def decorate(function: Any) -> Any:
+            source, found = self._names(source_name or wire_name(function.__name__), name)
+            self._check_free(found)
+            self.views[found] = ModuleView(
+                name=found,
+                source_name=source,
+                call=function,
+                is_public=public,
+                is_anonymous=anonymous,
+                primary_key=primary_key,
+            )
+            return function
+
+        return self._decorated(functions, decorate)
 
     def init(self, function: F) -> F:
         """Decorate a reducer that runs once, when a database is made of the module."""
@@ -243,16 +309,21 @@ class Module:
             TypeError: Something is declared wrongly; says what.
         """
         types = TypeBuilder(self._classes, self._sums, self._naming)
-        tables = by_name(define_table(types, table) for table in self.tables.values())
+        plain = [define_table(types, table) for table in self.tables.values()]
+        views = list(define_views(types, self.views.values(), plain))
         functions = [define_function(types, function) for function in self.functions.values()]
         schema = Schema(
             typespace=tuple(types.typespace),
             type_defs=types.definitions(),
-            tables=tables,
+            tables=by_name([*plain, *views]),
+            row_level_security=tuple(sorted(self._filters)),
             reducers=by_name(function for function in functions if not function.is_procedure),
             procedures=by_name(function for function in functions if function.is_procedure),
         )
-        return self._bound(attrs.evolve(schema, tables=with_defaults(self._bound(schema, types), self.tables)), types)
+        tables = with_defaults(self._bound(schema, types), self.tables)
+        schema = self._bound(attrs.evolve(schema, tables=tables), types)
+        check_filters(schema)
+        return schema
 
     @staticmethod
     def _bound(schema: Schema, types: TypeBuilder) -> Schema:

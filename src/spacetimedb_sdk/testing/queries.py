@@ -19,7 +19,7 @@ from spacetimedb_proto.schema.model import Schema
 
 from .expressions import Compiler, Environment, always
 from .sql import Join, Name, Select, SqlError, Star, parse
-from .storage import Changes, Rows, Storage
+from .storage import Changes, Rows, RowSource
 
 __all__ = [
     "JoinQuery",
@@ -61,15 +61,15 @@ class Query:
         """The tables that it reads."""
         return (self.table,)
 
-    def environments(self, storage: Storage) -> Iterator[Environment]:
+    def environments(self, storage: RowSource) -> Iterator[Environment]:
         """What is in its result now, for expressions to be evaluated for."""
         return (row for row in storage.tables[self.table.name].rows.values() if self.matches(row))
 
-    def rows(self, storage: Storage) -> list[bytes]:
+    def rows(self, storage: RowSource) -> list[bytes]:
         """The rows of its result now."""
         return self._matching(storage.tables[self.table.name].rows)
 
-    def changed(self, storage: Storage, changes: Mapping[str, Changes]) -> Delta:  # noqa: ARG002 - for joins
+    def changed(self, storage: RowSource, changes: Mapping[str, Changes]) -> Delta:  # noqa: ARG002 - for joins
         """What a transaction changed in its result.
 
         Args:
@@ -102,17 +102,17 @@ class JoinQuery(Query):
         """The tables that it reads."""
         return self.pair
 
-    def environments(self, storage: Storage) -> Iterator[Environment]:
+    def environments(self, storage: RowSource) -> Iterator[Environment]:
         """The pairs of rows that meet now."""
         left = storage.tables[self.pair[0].name].rows
         return ((row, other) for row in left.values() for _, other in self._meeting(storage, 0, row))
 
-    def rows(self, storage: Storage) -> list[bytes]:
+    def rows(self, storage: RowSource) -> list[bytes]:
         """The rows of its result now, each once for every row that it meets."""
         mine = storage.tables[self.table.name].rows
         return [data for data, row in mine.items() for _ in self._meeting(storage, self.side, row)]
 
-    def changed(self, storage: Storage, changes: Mapping[str, Changes]) -> Delta:
+    def changed(self, storage: RowSource, changes: Mapping[str, Changes]) -> Delta:
         """What a transaction changed in its result, net: a row that met one row and now meets another is the same."""
         if self.table.is_event:
             events = changes.get(self.table.name, _NOTHING).inserts
@@ -132,7 +132,7 @@ class JoinQuery(Query):
                 counts[data] += sign
         return list(counts.elements()), list((-counts).elements())
 
-    def _meeting(self, storage: Storage, side: int, row: Environment) -> Iterator[tuple[bytes, Environment]]:
+    def _meeting(self, storage: RowSource, side: int, row: Environment) -> Iterator[tuple[bytes, Environment]]:
         """The rows of the other side that a row of this side meets now."""
         others = storage.tables[self.pair[1 - side].name]
         candidates: Rows = others.rows
@@ -143,7 +143,7 @@ class JoinQuery(Query):
             if self.matches((row, other) if side == 0 else (other, row)):
                 yield data, other
 
-    def _meets(self, storage: Storage, row: Environment, other: Environment) -> bool:
+    def _meets(self, storage: RowSource, row: Environment, other: Environment) -> bool:
         """Whether a row of the result's side meets one of the other side; they need not be there now."""
         mine, theirs = (storage.tables[self.pair[side].name] for side in (self.side, 1 - self.side))
         if self.columns is not None:
@@ -288,4 +288,7 @@ def _check_indexes(query: JoinQuery) -> None:
 
 
 def _is_indexed(table: Table, column: int) -> bool:
+    """The key of a view counts, though the schema has no index for it."""
+    if table.is_view:
+        return table.primary_key == column
     return any(index.columns == (column,) for index in table.indexes)

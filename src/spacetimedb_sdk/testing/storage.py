@@ -8,9 +8,9 @@ nothing here. Nothing here knows clients or queries.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 
@@ -20,7 +20,7 @@ from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 from spacetimedb_proto.schema.definitions import Sequence, Table
 from spacetimedb_proto.schema.model import Schema
 
-__all__ = ["Changes", "ConstraintError", "Rows", "Storage", "TableStorage"]
+__all__ = ["Changes", "ConstraintError", "RowSource", "Rows", "Storage", "TableStorage"]
 
 Rows: TypeAlias = Mapping[bytes, Any]
 """Rows by their bytes."""
@@ -174,6 +174,20 @@ class TableStorage:
             column: number for column, number in other._next_numbers.items() if column in self._next_numbers
         }
 
+    def replace(self, rows: Rows) -> Changes | None:
+        """Hold other rows, whatever they are, in a table that is computed from others.
+
+        Returns:
+            What that changed, or None if it changed nothing.
+        """
+        inserts = {data: row for data, row in rows.items() if data not in self.rows}
+        deletes = {data: row for data, row in self.rows.items() if data not in rows}
+        for data in deletes:
+            self._take(data)
+        for data, row in inserts.items():
+            self._put(data, row)
+        return Changes(inserts, deletes) if inserts or deletes else None
+
     def delete(self, row: Any) -> bool:
         """Take a row out; returns whether it was there."""
         self._check_writable()
@@ -231,6 +245,15 @@ class TableStorage:
         """Begin a transaction."""
         self._is_writable = True
 
+    @contextmanager
+    def only_read(self) -> Generator[None]:
+        """Refuse changes in a block, also inside a transaction."""
+        was_writable, self._is_writable = self._is_writable, False
+        try:
+            yield
+        finally:
+            self._is_writable = was_writable
+
     def commit(self) -> Changes | None:
         """End the transaction; returns what it did, or None if that was nothing. Rows of event tables are gone."""
         changes = Changes(self._inserted, self._deleted) if self._inserted or self._deleted else None
@@ -253,8 +276,22 @@ class TableStorage:
         self._is_writable = False
 
 
+class RowSource(Protocol):
+    """What queries read: tables, perhaps not all rows of them, and perhaps views."""
+
+    @property
+    def schema(self) -> Schema:
+        """The module's."""
+        ...
+
+    @property
+    def tables(self) -> Mapping[str, TableStorage]:
+        """By name."""
+        ...
+
+
 class Storage:
-    """All tables of one database.
+    """All tables of one database, without views.
 
     Attributes:
         schema: The module's.
@@ -268,6 +305,14 @@ class Storage:
             for name, table in schema.tables.items()
             if not table.is_view
         }
+
+    @contextmanager
+    def only_read(self) -> Generator[None]:
+        """Refuse changes in a block, also inside a transaction."""
+        with ExitStack() as stack:
+            for table in self.tables.values():
+                stack.enter_context(table.only_read())
+            yield
 
     @contextmanager
     def transaction(self) -> Generator[dict[str, Changes]]:

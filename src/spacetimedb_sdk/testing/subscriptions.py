@@ -25,7 +25,7 @@ from spacetimedb_proto.wire.rowlist import RowList
 
 from .queries import Query, compile_subscription
 from .sql import SqlError
-from .storage import Changes, Storage
+from .storage import Changes, RowSource
 
 __all__ = ["QuerySets", "SharedQueries", "Subscriber", "rows_of"]
 
@@ -72,7 +72,7 @@ class QuerySets:
         self._subscriber = subscriber
         self._sets: dict[int, list[Query]] = {}
 
-    def start(self, set_id: int, texts: Sequence[str], storage: Storage) -> QueryRows:
+    def start(self, set_id: int, texts: Sequence[str], storage: RowSource) -> QueryRows:
         """Make a query set live; returns its rows.
 
         Raises:
@@ -83,7 +83,7 @@ class QuerySets:
         queries = self._sets[set_id] = self._subscriber.queries(texts, storage.schema)
         return _rows(queries, storage)
 
-    def end(self, set_id: int, storage: Storage) -> QueryRows:
+    def end(self, set_id: int, storage: RowSource) -> QueryRows:
         """End a query set; returns the rows that leave with it.
 
         Raises:
@@ -91,7 +91,18 @@ class QuerySets:
         """
         return _rows(_ended(self._sets, set_id, self._subscriber), storage)
 
-    def updates(self, storage: Storage, changes: Mapping[str, Changes]) -> list[QuerySetUpdate]:
+    def drop(self, table: str) -> list[int]:
+        """End all sets that read a table; returns which."""
+        ended = [
+            set_id
+            for set_id, queries in self._sets.items()
+            if any(source.name == table for query in queries for source in query.sources)
+        ]
+        for set_id in ended:
+            del self._sets[set_id]
+        return ended
+
+    def updates(self, storage: RowSource, changes: Mapping[str, Changes]) -> list[QuerySetUpdate]:
         """What a transaction changed for the client, set by set; nothing if it changed nothing.
 
         Args:
@@ -110,24 +121,24 @@ class SharedQueries:
         self._sets: dict[int, list[Query]] = {}
         self._legacy: list[Query] = []
 
-    def start(self, set_id: int, texts: Sequence[str], storage: Storage) -> QueryRows:
+    def start(self, set_id: int, texts: Sequence[str], storage: RowSource) -> QueryRows:
         """As `QuerySets.start`, but that rows of queries that are live in another set are not told again."""
         queries, known = self._begin(set_id, texts, storage.schema), self._live()
         self._sets[set_id] = queries
         return _rows([query for query in queries if _key(query) not in known], storage)
 
-    def start_single(self, set_id: int, texts: Sequence[str], storage: Storage) -> QueryRows:
+    def start_single(self, set_id: int, texts: Sequence[str], storage: RowSource) -> QueryRows:
         """Make a set of one query live; its rows are told in any case, and its table too if it has none."""
         queries = self._sets[set_id] = self._begin(set_id, texts, storage.schema)
         return _single(queries, storage)
 
-    def end(self, set_id: int, storage: Storage) -> QueryRows:
+    def end(self, set_id: int, storage: RowSource) -> QueryRows:
         """As `QuerySets.end`, but that rows of queries that are still live in another set do not leave."""
         queries = _ended(self._sets, set_id, self._subscriber)
         known = self._live()
         return _rows([query for query in queries if _key(query) not in known], storage)
 
-    def end_single(self, set_id: int, storage: Storage) -> QueryRows:
+    def end_single(self, set_id: int, storage: RowSource) -> QueryRows:
         """End a set of one query, as `end` does.
 
         Raises:
@@ -138,7 +149,7 @@ class SharedQueries:
             raise SqlError("Internal error")
         return _single(queries, storage)
 
-    def replace(self, texts: Sequence[str], storage: Storage) -> QueryRows:
+    def replace(self, texts: Sequence[str], storage: RowSource) -> QueryRows:
         """Put queries into the place of those of the last call; returns all their rows.
 
         Raises:
@@ -147,7 +158,7 @@ class SharedQueries:
         self._legacy = self._queries(texts, storage.schema)
         return _rows(self._legacy, storage)
 
-    def updates(self, storage: Storage, changes: Mapping[str, Changes]) -> list[QuerySetUpdate]:
+    def updates(self, storage: RowSource, changes: Mapping[str, Changes]) -> list[QuerySetUpdate]:
         """As `QuerySets.updates`, but that each query speaks once, for the client as a whole."""
         every = [self._legacy, *self._sets.values()]
         queries = {_key(query): query for part in every for query in part}
@@ -190,16 +201,16 @@ def _shown(set_id: int) -> str:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _rows(queries: Iterable[Query], storage: Storage) -> QueryRows:
+def _rows(queries: Iterable[Query], storage: RowSource) -> QueryRows:
     """All rows as of now. A query that reads from an empty table has no entry, as on the real server."""
     return QueryRows([rows_of(query, storage) for query in queries if _has_rows(query, storage)])
 
 
-def _single(queries: Iterable[Query], storage: Storage) -> QueryRows:
+def _single(queries: Iterable[Query], storage: RowSource) -> QueryRows:
     return QueryRows([rows_of(query, storage) for query in queries])
 
 
-def _updates(queries: Iterable[Query], storage: Storage, changes: Mapping[str, Changes]) -> list[TableUpdate]:
+def _updates(queries: Iterable[Query], storage: RowSource, changes: Mapping[str, Changes]) -> list[TableUpdate]:
     """What a transaction changed, one entry per query that it concerns."""
     found: dict[str, list[TableRows]] = {}
     for query in queries:
@@ -210,16 +221,16 @@ def _updates(queries: Iterable[Query], storage: Storage, changes: Mapping[str, C
     return [TableUpdate(name, rows) for name, rows in found.items()]
 
 
-def rows_of(query: Query, storage: Storage) -> SingleTableRows:
+def rows_of(query: Query, storage: RowSource) -> SingleTableRows:
     """The rows that a query matches now."""
     return SingleTableRows(query.table.name, RowList.of(query.rows(storage)))
 
 
-def _has_rows(query: Query, storage: Storage) -> bool:
+def _has_rows(query: Query, storage: RowSource) -> bool:
     return all(storage.tables[table.name].rows for table in query.sources)
 
 
-def _changed(query: Query, storage: Storage, changes: Mapping[str, Changes]) -> TableRows | None:
+def _changed(query: Query, storage: RowSource, changes: Mapping[str, Changes]) -> TableRows | None:
     inserts, deletes = map(RowList.of, query.changed(storage, changes))
     if query.table.is_event:
         return EventTableRows(inserts) if inserts else None

@@ -204,9 +204,21 @@ class TypeBuilder:
             return self._union(args, where)
         if annotation is None or (isinstance(annotation, type) and annotation in _PLAIN):
             return _PLAIN[annotation]
-        if isinstance(annotation, type) and self._is_known(annotation):
-            return self.reference(annotation)
-        raise TypeError(f"{where}: {_advice(annotation)}")
+        return self.known_reference(annotation, where)
+
+    def known_reference(self, cls: Any, where: str) -> Ref:
+        """The slot of a class of the module.
+
+        Args:
+            cls: The class.
+            where: What it is for, for errors.
+
+        Raises:
+            TypeError: It is not one.
+        """
+        if isinstance(cls, type) and self._is_known(cls):
+            return self.reference(cls)
+        raise TypeError(f"{where}: {_advice(cls)}")
 
     def _is_known(self, cls: type[Any]) -> bool:
         return issubclass(cls, enum.Enum) or cls in self.classes or cls in self.sums
