@@ -6,7 +6,7 @@ import pytest
 from spacetimedb_proto.cache import TableCache
 
 # How long an example takes says how busy the machine is, and nothing about the code.
-hypothesis.settings.register_profile("patient")
+hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 

@@ -38,6 +38,12 @@ class Entity:
     chunk: u32
 
 
+@guide.table(public=True)
+class Sale:
+    item: PrimaryKey[u32]
+    price: u32
+
+
 @guide.client_connected
 def client_connected(ctx: ReducerContext) -> None:
     if ctx.db.user.find(identity=ctx.sender) is None:

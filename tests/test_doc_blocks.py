@@ -30,8 +30,11 @@ from tests.guide_module import Entity, Player, User, guide
 from tests.sdk.codegen.support import imported
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = {"docs/testing.md", "docs/tutorial.md"}  # one program in several blocks: tests/test_docs.py
-EXAMPLE = '--8<-- "examples/'  # a whole program: tests/test_examples.py
+ELSEWHERE = {
+    "docs/from-0.7.md",  # tests/sdk/compat
+    "docs/testing.md",  # one program in several blocks: tests/test_docs.py
+    "docs/tutorial.md",
+}
 ADDRESSES = re.compile(r"http://127\.0\.0\.1:3000|https://maincloud\.spacetimedb\.com")
 DATABASES = re.compile(r'"(my-database|arena)"')
 ADA = spacetimedb_sdk.Identity.from_hex(f"{1:064x}")
@@ -46,8 +49,6 @@ def blocks() -> Iterator[Any]:
             continue
         text = (ROOT / page).read_text(encoding="utf-8")
         for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
-            if match[1].startswith(EXAMPLE):
-                continue
             line = text.count("\n", 0, match.start()) + 2
             yield pytest.param("\n" * (line - 1) + match[1], page, id=f"{page}:{line}")
 
@@ -107,7 +108,7 @@ def names(server: Server) -> dict[str, Any]:
 @cache
 def bindings() -> ModuleType:
     with TemporaryDirectory() as folder:
-        return imported(Path(folder), "chat_bindings", guide.schema)
+        return imported(Path(folder), "guide_bindings", guide.schema)
 
 
 @pytest.fixture

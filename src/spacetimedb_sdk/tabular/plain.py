@@ -70,7 +70,8 @@ def _leaf(node: Leaf, value: Any) -> Any:
         case UnitNode():
             return True
         case EnumNode():
-            return member_names(node)[value.value]
+            index: int = value.value
+            return member_names(node)[index]
         case CustomNode():
             raise LocalProtocolError(f"{node.title}: there is no plain form of this type")
         case _:
