@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from spacetimedb_proto.errors import ReducerError
 
+from .clocks import ManualClock
 from .columns import (
     AutoInc,
     Index,
@@ -63,6 +64,7 @@ __all__ = [
     "ConstraintError",
     "Database",
     "Index",
+    "ManualClock",
     "Module",
     "PrimaryKey",
     "Query",

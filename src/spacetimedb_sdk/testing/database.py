@@ -18,6 +18,7 @@ from spacetimedb_proto.errors import ConnectionRefused, ReducerError
 from spacetimedb_proto.wire import messages
 from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, ServerMessage
 
+from .clocks import ManualClock
 from .context import ReducerContext
 from .conversations import Conversation, ConversationV1, ConversationV2
 from .declarations import Lifecycle
@@ -28,6 +29,7 @@ from .migration import carry_rows
 from .module import Module
 from .perspective import Perspective, compile_filters
 from .queries import compile_query
+from .schedule import Schedule
 from .sql import SqlError
 from .storage import Changes, Storage
 from .subscriptions import Subscriber, rows_of
@@ -102,6 +104,7 @@ class Database:
             carry_rows(rows_of.storage, self.storage)
         else:
             self._functions.lifecycle(Lifecycle.INIT, self._itself, clock())
+        self._schedule = Schedule(self.storage, clock)
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r} with {len(self._clients)} clients>"
@@ -115,6 +118,44 @@ class Database:
         result, success = self._functions.run(function, self._itself, self.clock())
         self._publish(success.changes)
         return result
+
+    # --- what is scheduled --------------------------------------------------------------------------------------------
+
+    @property
+    def next_due(self) -> Timestamp | None:
+        """When something scheduled is to run next, if anything is."""
+        return self._schedule.next_due
+
+    def on_due(self, wake: Callable[[Timestamp], None]) -> None:
+        """Set what to call with the time when `run_due` is to be called, now and whenever it becomes an earlier one."""
+        self._schedule.on_due(wake)
+
+    def run_due(self) -> None:
+        """Run the scheduled functions whose time has come by the clock, each once, in the order of their times."""
+        for job, now in self._schedule.take_due():
+            name, data = job
+            last = not self._schedule.is_repeated(job)
+            success = self._functions.scheduled(self.storage.tables[name], data, self._itself, now, last=last)
+            self._publish(success.changes, is_scheduled=True)
+            self._schedule.again(job)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on a manual clock: everything scheduled runs at its very moment, one after the other.
+
+        Args:
+            seconds: How much.
+
+        Raises:
+            TypeError: The clock is not a `ManualClock`.
+        """
+        clock = self.clock
+        if not isinstance(clock, ManualClock):
+            raise TypeError("time passes by itself, since the server's clock is no ManualClock")
+        end = Timestamp(clock.now.micros + round(seconds * 1_000_000))
+        while (due := self.next_due) is not None and due.micros <= end.micros:
+            clock.now = Timestamp(max(due.micros, clock.now.micros))
+            self.run_due()
+        clock.now = end
 
     @property
     def _itself(self) -> Caller:
@@ -147,7 +188,7 @@ class Database:
         Raises:
             ConnectionRefused: The module's `client_connected` raised. What it did is undone.
         """
-        client = self._client(Caller(identity, connection_id), deliver, protocol)
+        client = self._client(Caller(identity, connection_id, self.is_owner(identity)), deliver, protocol)
         try:
             success = self._functions.lifecycle(Lifecycle.CLIENT_CONNECTED, client.caller, self.clock())
         except Exception as error:
@@ -186,8 +227,16 @@ class Database:
         else:
             self._publish(success.changes)
 
-    def _publish(self, changes: Mapping[str, Changes], *, request_id: int = 0, caller: Client | None = None) -> None:
-        """Tell every client what concerns it, except the caller, who has it in the answer."""
+    def _publish(
+        self,
+        changes: Mapping[str, Changes],
+        *,
+        request_id: int = 0,
+        caller: Client | None = None,
+        is_scheduled: bool = False,
+    ) -> None:
+        """Plan what is to be called, and tell clients what concerns them, but the caller, who has it in the answer."""
+        self._schedule.note(changes, is_scheduled=is_scheduled)
         for client in self._clients if changes else ():
             if client is not caller:
                 client.conversation.tell(client.sees, client.learn(changes), request_id)

@@ -27,6 +27,7 @@ class ModuleTable:
         name: The canonical one.
         source_name: What the module calls it.
         row: The class of its rows.
+        scheduled: The function that its rows are calls of, by canonical or source name.
         indexes: Columns of each index that was asked for beside the markers, by the name that clients know it by.
     """
 
@@ -35,6 +36,7 @@ class ModuleTable:
     row: type[Any]
     is_public: bool
     is_event: bool
+    scheduled: str | None
     indexes: Mapping[str, tuple[str, ...]]
 
 

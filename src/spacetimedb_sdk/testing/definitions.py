@@ -10,7 +10,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import attrs
 
-from spacetimedb_proto.bsatn.types import Primitive, Product
+from spacetimedb_proto.bsatn.types import SCHEDULE_AT, Primitive, Product
 from spacetimedb_proto.errors import EncodeError
 from spacetimedb_proto.schema import definitions
 from spacetimedb_proto.schema.assemble import query_keys
@@ -19,6 +19,7 @@ from spacetimedb_proto.schema.definitions import (
     Function,
     Index,
     Param,
+    Schedule,
     Table,
     Unique,
     View,
@@ -32,7 +33,7 @@ from .declarations import ModuleFunction, ModuleTable, ModuleView
 from .typespace import TypeBuilder, function_hints, markers, wire_name
 from .views import Query
 
-__all__ = ["define_function", "define_table", "define_views", "with_defaults"]
+__all__ = ["define_function", "define_table", "define_views", "with_defaults", "with_schedules"]
 
 _INTEGERS: Final = frozenset(
     primitive for primitive in Primitive if primitive.value[1:].isdigit() and primitive.value[0] in "IU"
@@ -161,6 +162,47 @@ def _default(schema: Schema, table: Table, column: Column, default: Any) -> byte
         return schema.types.codec(column.type).encode(default)
     except EncodeError as error:
         raise TypeError(f"{where}: its default is no value of its type: {error}") from error
+
+
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+
+def with_schedules(
+    tables: Sequence[Table], functions: Sequence[Function], declared: Mapping[str, ModuleTable]
+) -> tuple[list[Table], list[Function]]:
+    """Tables and functions, those that belong together joined.
+
+    Args:
+        tables: The module's.
+        functions: The module's reducers and procedures.
+        declared: The tables as the module declares them, by name.
+
+    Raises:
+        TypeError: A function or a table is not what it takes to be scheduled.
+    """
+    schedules = {
+        table.name: _schedule(table, name, functions)
+        for table in tables
+        if (name := declared[table.name].scheduled) is not None
+    }
+    scheduled = {schedule.function for schedule in schedules.values()}
+    return [attrs.evolve(table, schedule=schedules.get(table.name)) for table in tables], [
+        attrs.evolve(function, is_callable=False, is_scheduled=True) if function.name in scheduled else function
+        for function in functions
+    ]
+
+
+def _schedule(table: Table, name: str, functions: Iterable[Function]) -> Schedule:
+    function = next((each for each in functions if name in (each.name, each.source_name)), None)
+    if function is None:
+        raise TypeError(f"{table.name}: the scheduled function {name!r} is no reducer or procedure of the module")
+    if [param.type for param in function.params] != [table.row]:
+        raise TypeError(f"{function.name}(): expected one parameter, a row of `{table.name}`, by which it is scheduled")
+    columns = [column.index for column in table.columns if column.type == SCHEDULE_AT]
+    key = table.primary_key
+    if len(columns) != 1 or table.is_event or key is None or table.columns[key].type is not Primitive.U64:
+        raise TypeError(f"{table.name}: a scheduled table has a PrimaryKey[u64], one ScheduleAt, and is no event table")
+    return Schedule(name=f"{table.name}_sched", column=columns[0], function=function.name)
 
 
 # --- views ------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from .logs import Log
 from .module import Module
 from .queries import compile_query
 from .sql import SqlError
-from .storage import Changes, Rows, Storage
+from .storage import Changes, Rows, Storage, TableStorage
 from .views import AnonymousViewContext, Query, ViewContext
 
 __all__ = ["Caller", "Failure", "Fault", "Functions", "Success"]
@@ -40,10 +40,17 @@ FATAL: Final = "The instance encountered a fatal error."
 
 @attrs.frozen
 class Caller:
-    """On whose behalf a function runs."""
+    """On whose behalf a function runs.
+
+    Attributes:
+        identity: Who it is.
+        connection_id: On which connection, or None for the server itself.
+        is_owner: Whether it may also call what only the server calls.
+    """
 
     identity: Identity
     connection_id: ConnectionId | None
+    is_owner: bool = False
 
 
 class Fault(enum.Enum):
@@ -129,7 +136,7 @@ class Functions:
             now: What time it is.
         """
         definition = self._schema.reducers.get(name)
-        if definition is None:
+        if definition is None or not _may_call(caller, definition):
             return self._missing("reducer", name, "no such reducer")
         if definition.lifecycle is not None:
             text = f"can't directly call special {definition.lifecycle} lifecycle reducer"
@@ -151,7 +158,7 @@ class Functions:
     def procedure(self, name: str, args: bytes | str, caller: Caller, now: Timestamp) -> Success | Failure:
         """Call a procedure; arguments as for `reducer`."""
         definition = self._schema.procedures.get(name)
-        if definition is None:
+        if definition is None or not _may_call(caller, definition):
             return self._missing("procedure", name, "No such procedure")
         try:
             values = self._arguments(definition, args)
@@ -167,6 +174,34 @@ class Functions:
         except Exception as error:
             return self._fatal("procedure", name, error)
         return Success(changes, returned)
+
+    def scheduled(self, table: TableStorage, data: bytes, caller: Caller, now: Timestamp, *, last: bool) -> Success:
+        """Call what a row of a scheduled table asks for. After the last time the row goes, whatever came of it.
+
+        Args:
+            table: The table.
+            data: The row.
+            caller: Who calls.
+            now: What time it is.
+            last: Whether it is the last time.
+        """
+        assert table.definition.schedule is not None
+        function = self._module.functions[table.definition.schedule.function]
+        row = table.codec.decode_exact(data)
+        try:
+            with self._storage.transaction() as changes:
+                self._call(function, caller, now, (row,))
+                if last:
+                    table.delete(row)
+        except Exception as error:
+            if isinstance(error, CallError):
+                self._log.host(function.name, str(error))
+            else:
+                self._fatal("scheduled function", function.name, error)
+            with self._storage.transaction() as changes:
+                if last:
+                    table.delete(row)
+        return Success(changes)
 
     def view(self, name: str, sender: Identity) -> Rows:
         """The rows of a view as of now.
@@ -241,3 +276,8 @@ class Functions:
             self._log.module(level, self._module.name, name, message)
 
         return ReducerContext(caller.identity, caller.connection_id, now, self._tables, write)
+
+
+def _may_call(caller: Caller, function: Function) -> bool:
+    """Private functions are not there for others; lifecycle reducers are refused in words of their own."""
+    return function.is_callable or function.lifecycle is not None or caller.is_owner

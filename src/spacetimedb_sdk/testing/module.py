@@ -18,7 +18,7 @@ from spacetimedb_proto.schema.model import Schema, by_name
 
 from .cases import AS_WRITTEN, CONVERTED, snake_case
 from .declarations import Lifecycle, ModuleFunction, ModuleTable, ModuleView
-from .definitions import define_function, define_table, define_views, with_defaults
+from .definitions import define_function, define_table, define_views, with_defaults, with_schedules
 from .perspective import check_filters
 from .typespace import TypeBuilder, row_class, sum_class, wire_name
 
@@ -97,6 +97,7 @@ class Module:
         *,
         public: bool = False,
         event: bool = False,
+        scheduled: str | None = None,
         name: str | None = None,
         source_name: str | None = None,
         indexes: Indexes = (),
@@ -107,6 +108,7 @@ class Module:
         *classes: Any,
         public: bool = False,
         event: bool = False,
+        scheduled: str | None = None,
         name: str | None = None,
         source_name: str | None = None,
         indexes: Indexes = (),
@@ -119,6 +121,8 @@ class Module:
             classes: The class, where the decorator is used without arguments.
             public: Whether clients may subscribe to it.
             event: Whether its rows exist only in the transaction that inserts them.
+            scheduled: The name of a reducer or procedure that the server calls with each row, when its `ScheduleAt`
+                says. The table needs such a column and a `PrimaryKey[u64]`; clients cannot call that function.
             name: Its name on the wire, in SQL and in logs; by default its source name, converted if the module says so.
             source_name: What the module calls it, which SQL also understands; by default `name`, or that of the class
                 in snake_case.
@@ -136,6 +140,7 @@ class Module:
                 row=cls,
                 is_public=public,
                 is_event=event,
+                scheduled=scheduled,
                 indexes=_by_accessor(indexes),
             )
             return cls
@@ -312,6 +317,7 @@ class Module:
         plain = [define_table(types, table) for table in self.tables.values()]
         views = list(define_views(types, self.views.values(), plain))
         functions = [define_function(types, function) for function in self.functions.values()]
+        plain, functions = with_schedules(plain, functions, self.tables)
         schema = Schema(
             typespace=tuple(types.typespace),
             type_defs=types.definitions(),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -23,11 +22,13 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from spacetimedb_proto.bsatn.values import Timestamp
 from spacetimedb_transports.anyio import Pump
 
+from .clocks import system_clock
 from .context import ReducerContext
 from .database import Database
 from .module import Module
 from .service import Service
 from .site import SERVED_PROTOCOLS, Release, Site
+from .ticker import Ticker
 
 __all__ = ["Server", "serve"]
 
@@ -37,11 +38,6 @@ T = TypeVar("T")
 
 GOODBYE_TIME: Final = 2.0
 """Seconds that clients get for their side of the goodbye when the server stops."""
-
-
-def system_clock() -> Timestamp:
-    """What time it is."""
-    return Timestamp(time.time_ns() // 1000)
 
 
 class _Links:
@@ -106,6 +102,7 @@ class Server:
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
         self._links = _Links(site)
+        self._ticker = Ticker(site)
 
     def __repr__(self) -> str:
         return f"<Server of {self.database!r} at {self.uri if self._portal else 'no address yet'}>"
@@ -138,7 +135,9 @@ class Server:
             raise RuntimeError("the server runs already")
         with ExitStack() as stack:
             portal = stack.enter_context(start_blocking_portal("asyncio"))
-            self._port = stack.enter_context(portal.wrap_async_context_manager(_listening(self._port, self._links)))
+            self._port = stack.enter_context(
+                portal.wrap_async_context_manager(_listening(self._port, self._links, self._ticker))
+            )
             self._stack = stack.pop_all()
         self._portal = portal
         return self
@@ -207,6 +206,14 @@ class Server:
         """
         return self._do(lambda: self._site.database.run(function))
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass on a `ManualClock`: everything scheduled runs at its very moment, one after the other.
+
+        Raises:
+            TypeError: The server was not given a `ManualClock`.
+        """
+        self._do(lambda: self._site.database.advance(seconds))
+
     def _do(self, function: Callable[[], T]) -> T:
         """Do something in the server's thread, to which everything belongs while it runs."""
         return function() if self._portal is None else self._portal.call(function)
@@ -232,7 +239,7 @@ def serve(
         module: What to serve. It may be served several times at once; each server has rows of its own.
         port: TCP port on loopback; 0 lets the system choose.
         protocols: Subprotocols to offer.
-        clock: What time reducers see.
+        clock: What time reducers see, and by which scheduled ones run; a `ManualClock` moves by `advance` only.
         random_bytes: Where ids and secrets come from; `random.Random(1).randbytes` makes them the same every time.
         release: Whose manners the server has, those of 2.14 or of 2.8.
 
@@ -245,10 +252,11 @@ def serve(
 
 
 @asynccontextmanager
-async def _listening(port: int, links: _Links) -> AsyncGenerator[int]:
+async def _listening(port: int, links: _Links, ticker: Ticker) -> AsyncGenerator[int]:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
     async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, links.carry)
+        group.start_soon(ticker.run)
         yield listener.extra(SocketAttribute.local_port)  # noqa: S610 - anyio's, not Django's
         await links.finish()
         group.cancel_scope.cancel()

@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 import attrs
 
-from spacetimedb_proto.bsatn.values import ConnectionId, Identity
+from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 from spacetimedb_proto.errors import AuthenticationError
 from spacetimedb_proto.handshake import offered_protocols
 from spacetimedb_proto.http import HttpRequest
@@ -85,7 +85,6 @@ class Site:
         release: Whose manners it has: a server of 2.8, which knows neither SubscribeBatch nor sessions, or of 2.14.
 
     Attributes:
-        database: The one that is served now.
         protocols: Full names, in the order of preference.
         release: As given.
         sessions: Which links hold which.
@@ -103,7 +102,8 @@ class Site:
         protocols: Sequence[str] = SERVED_PROTOCOLS,
         release: Release = "2.14",
     ) -> None:
-        self.database = database
+        self._database = database
+        self._wake: Callable[[Timestamp], None] | None = None
         offered = offered_protocols(protocols)
         if release not in get_args(Release):
             raise ValueError(f"release: expected one of {', '.join(get_args(Release))}, got {release!r}")
@@ -114,6 +114,31 @@ class Site:
         self._refusals: deque[Refusal] = deque()
         self._random_bytes = random_bytes
         self._issuer = self._new_issuer()
+
+    @property
+    def database(self) -> Database:
+        """The one that is served now."""
+        return self._database
+
+    @database.setter
+    def database(self, database: Database) -> None:
+        self._database = database
+        if self._wake is not None:
+            database.on_due(self._wake)
+
+    # --- what is scheduled --------------------------------------------------------------------------------------------
+
+    def on_due(self, wake: Callable[[Timestamp], None]) -> None:
+        """Set what to call with the time when `run_due` is to be called; see `Database.on_due`.
+
+        In virtual time that is `site.on_due(lambda due: network.call_at(due.micros / 1_000_000, site.run_due))`.
+        """
+        self._wake = wake
+        self.database.on_due(wake)
+
+    def run_due(self) -> None:
+        """Run the scheduled functions whose time has come; see `Database.run_due`."""
+        self.database.run_due()
 
     def new_connection_id(self) -> ConnectionId:
         """A connection id that nobody has."""
