@@ -5,13 +5,16 @@ Handles know columns by their Python names and rows by their classes; where rows
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any, Generic, TypeVar, cast, overload
 
 import attrs
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 
+from .chance import Chance
 from .logs import Level
 from .storage import ConstraintError, Storage, TableStorage
 
@@ -166,6 +169,20 @@ class ReducerContext:
     timestamp: Timestamp
     db: Tables
     _write: Callable[[Level, str], None] = attrs.field(repr=False, eq=False)
+    _chance: Chance = attrs.field(repr=False, eq=False)
+
+    @property
+    def random(self) -> Random:
+        """Random numbers, the same in every run of a database whose functions are called alike."""
+        return self._chance.random
+
+    def new_uuid_v4(self) -> uuid.UUID:
+        """A random UUID, which nobody else gets."""
+        return self._chance.uuid_v4()
+
+    def new_uuid_v7(self) -> uuid.UUID:
+        """A UUID of this time, greater than those that were made before."""
+        return self._chance.uuid_v7(self.timestamp)
 
     def log(self, message: str, level: Level = "Info") -> None:
         """Write a line to the database's log, which its owner reads over HTTP; it stays if the call is undone."""

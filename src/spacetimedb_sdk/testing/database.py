@@ -18,6 +18,7 @@ from spacetimedb_proto.errors import ConnectionRefused, ReducerError
 from spacetimedb_proto.wire import messages
 from spacetimedb_proto.wire.messages import ClientMessage, QueryRows, ServerMessage
 
+from .chance import Chance
 from .clocks import ManualClock
 from .context import ReducerContext
 from .conversations import Conversation, ConversationV1, ConversationV2
@@ -81,6 +82,7 @@ class Database:
         owner: Whose it is, by the subject of the owner's tokens.
         storage: Its rows.
         log: What happened in the module.
+        chance: What its functions have random numbers from.
 
     Raises:
         TypeError: Something in the module is declared wrongly.
@@ -98,7 +100,8 @@ class Database:
         self.clock = clock
         self.storage = Storage(module.schema)
         self.log: Log = Log(clock) if rows_of is None else rows_of.log
-        self._functions = Functions(module, self.storage, self.log)
+        self.chance: Chance = Chance(module.name) if rows_of is None else rows_of.chance
+        self._functions = Functions(module, self.storage, self.log, self.chance)
         self._clients: list[Client] = []
         if rows_of is not None:
             carry_rows(rows_of.storage, self.storage)

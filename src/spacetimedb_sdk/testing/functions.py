@@ -19,6 +19,7 @@ from spacetimedb_proto.errors import CallError, DecodeError, ReducerError
 from spacetimedb_proto.schema.definitions import Function
 
 from .call_json import ArgumentError, read_arguments
+from .chance import Chance
 from .context import ReducerContext, Tables
 from .declarations import Lifecycle, ModuleFunction
 from .logs import Log
@@ -103,14 +104,16 @@ class Functions:
         module: What defines it.
         storage: The rows that it works on.
         log: Where its faults are told.
+        chance: Where its random numbers come from.
     """
 
-    def __init__(self, module: Module, storage: Storage, log: Log) -> None:
+    def __init__(self, module: Module, storage: Storage, log: Log, chance: Chance) -> None:
         self._module = module
         self._schema = storage.schema
         self._storage = storage
         self._tables = Tables(storage)
         self._log = log
+        self._chance = chance
 
     def run(self, function: Callable[[ReducerContext], T], caller: Caller, now: Timestamp) -> tuple[T, Success]:
         """Run any function like a reducer; raises what it raises."""
@@ -275,7 +278,7 @@ class Functions:
         def write(level: Any, message: str) -> None:
             self._log.module(level, self._module.name, name, message)
 
-        return ReducerContext(caller.identity, caller.connection_id, now, self._tables, write)
+        return ReducerContext(caller.identity, caller.connection_id, now, self._tables, write, self._chance)
 
 
 def _may_call(caller: Caller, function: Function) -> bool:
