@@ -11,7 +11,7 @@ import keyword
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["class_names", "field_names", "parameter_names", "pascal", "snake", "variant_names"]
+__all__ = ["camel", "class_names", "field_names", "parameter_names", "pascal", "snake", "variant_names"]
 
 _DIGITS = frozenset("0123456789")
 # What a sum's classes and an enum's members have of their own, or would be misunderstood as.
@@ -92,6 +92,12 @@ def pascal(name: str) -> str:
 def snake(name: str) -> str:
     """Convert to snake_case by the server's rules (schema reference, appendix A)."""
     return "_".join(word.lower() for word in _words(name))
+
+
+def camel(name: str) -> str:
+    """Convert to camelCase by the server's rules (schema reference, appendix A)."""
+    first, *others = _words(name) or [""]
+    return first.lower() + "".join(word[:1].upper() + word[1:].lower() for word in others)
 
 
 def _words(name: str) -> list[str]:
