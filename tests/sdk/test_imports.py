@@ -115,3 +115,11 @@ def test_what_is_not_behind_the_door(door):
 
 def test_a_function_keeps_its_name_from_the_module_of_that_name():
     brought("import spacetimedb_sdk.bindings.tables, spacetimedb_sdk\nassert callable(spacetimedb_sdk.sql)")
+
+
+def test_the_program_brings_only_what_all_its_commands_need():
+    assert third_party(brought("import spacetimedb_sdk.cli")) == set()
+    modules = brought("import spacetimedb_sdk.cli.app")
+    unneeded = ("spacetimedb_sdk.bindings", "spacetimedb_sdk.http", "spacetimedb_sdk.testing", "spacetimedb_transports")
+    assert not [name for name in ours(modules) if name.startswith(unneeded)]
+    assert not modules & {"asyncio", "rich.live", "rich.table"}

@@ -15,7 +15,6 @@ from .values import plain, text
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
 
 __all__ = ["LiveTable", "LiveView"]
 
@@ -82,19 +81,20 @@ class LiveTable:
                 else:
                     line.mark = ""
 
-    def drawn(self, most: int) -> Table:
+    def drawn(self, most: int) -> Group:
         """The table, with so many rows at most: what is lit up, and the newest of the others."""
         from rich.box import SIMPLE
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         count = f"{self.count:,} row{'s' * (self.count != 1)}"
-        made = Table(box=SIMPLE, title=Text(f"{text(self.name)}, {count}"), title_justify="left", title_style="bold")
+        made = Table(box=SIMPLE)
         for column in self._columns:
             made.add_column(Text(text(column)), no_wrap=True, overflow="ellipsis")
         for line in self._shown(most):
             made.add_row(*(Text(cell, style=_STYLES[line.mark]) for cell in line.cells))
-        return made
+        return Group(Text.assemble((text(self.name), "bold"), (f", {count}", "dim")), made)
 
     def _shown(self, most: int) -> list[_Line]:
         lines = list(self._lines.values())

@@ -46,3 +46,9 @@ def alone(capsys):
 def owner(server, monkeypatch):
     monkeypatch.setenv("SPACETIMEDB_TOKEN", server.owner_token)
     return server.owner_token
+
+
+@pytest.fixture
+def module():
+    """What the server serves."""
+    return chat

@@ -1,0 +1,170 @@
+"""Which server, database and token a command uses, and what its errors come to."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from spacetimedb_proto import errors
+from spacetimedb_sdk import cli
+from spacetimedb_sdk.cli.failures import ExitCode, code_of
+from spacetimedb_sdk.testing import serve
+from tests.loopback import closed_port
+
+COUNT = "SELECT COUNT(*) AS n FROM user"
+
+
+@pytest.fixture
+def configure(tmp_path):
+    """Writes the configuration of the `spacetime` program."""
+
+    def write(uri, token=None, default="mine"):
+        scheme, _, host = uri.partition("://")
+        lines = [f'default_server = "{default}"', *([f'spacetimedb_token = "{token}"'] if token else [])]
+        lines += ["[[server_configs]]", 'nickname = "mine"', f'host = "{host}"', f'protocol = "{scheme}"']
+        folder = tmp_path / "config" / "spacetime"
+        folder.mkdir(parents=True)
+        (folder / "cli.toml").write_text("\n".join(lines))
+
+    return write
+
+
+def test_the_environment(alone, server, monkeypatch):
+    monkeypatch.setenv("SPACETIMEDB_URI", server.uri)
+    monkeypatch.setenv("SPACETIMEDB_DATABASE", server.database)
+    assert alone("sql --json", COUNT).ok().json == [{"n": 1}]
+
+
+def test_the_servers_that_the_spacetime_program_knows(alone, server, configure):
+    configure(server.uri)
+    assert alone("sql --json -d chat", COUNT).ok().json == [{"n": 1}]
+    assert alone("sql --json -d chat --uri mine", COUNT).ok().json == [{"n": 2}]  # another newcomer
+
+
+def test_the_login_goes_to_servers_that_are_configured(alone, server, configure):
+    configure(server.uri, server.owner_token)
+    assert alone("logs -d chat").ok()
+    assert alone("logs -d chat --anonymous").code == 4
+
+
+def test_the_login_goes_nowhere_else(program, configure, server):
+    configure("http://127.0.0.1:1", server.owner_token)
+    assert program("logs").code == 4
+
+
+def test_a_token_of_the_environment_or_of_a_file(program, server, monkeypatch, tmp_path):
+    file = tmp_path / "token"
+    file.write_text(server.owner_token)
+    file.chmod(0o600)
+    program("logs --token-file", file).ok()
+    monkeypatch.setenv("SPACETIMEDB_TOKEN_FILE", str(file))
+    program("logs").ok()
+    monkeypatch.delenv("SPACETIMEDB_TOKEN_FILE")
+    monkeypatch.setenv("SPACETIMEDB_TOKEN", server.owner_token)
+    program("logs").ok()
+
+
+def test_a_token_file_that_is_not_there_is_made(program, tmp_path):
+    file = tmp_path / "token"
+    program("sql --token-file", file, COUNT).ok()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text().strip() not in program("identity show --token-file", file).ok().out
+
+
+@pytest.mark.parametrize("broken", ["not = [toml", 'server_configs = "none"', "[[server_configs]]\nnickname = 1"])
+def test_a_configuration_that_cannot_be_read_is_none(alone, tmp_path, broken):
+    folder = tmp_path / "config" / "spacetime"
+    folder.mkdir(parents=True)
+    (folder / "cli.toml").write_text(broken)
+    done = alone("sql -d chat", COUNT)
+    assert done.code == 2
+    assert "no server" in done.err
+
+
+def test_no_database(alone, server):
+    done = alone("sql --uri", server.uri, COUNT)
+    assert done.code == 2
+    assert "no database" in done.err
+
+
+def test_an_address_that_is_none(alone):
+    done = alone("sql -d chat --uri ftp://example", COUNT)
+    assert done.code == 2
+    assert "the address of a server" in done.err.replace("\n│ ", " ")
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_server(alone):
+    with closed_port() as nobody:
+        done = alone("sql -d chat --uri", f"http://127.0.0.1:{nobody.getsockname()[1]}", COUNT)
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+
+
+def test_no_such_database(alone, server):
+    done = alone("schema -d nobody --uri", server.uri)
+    assert done.code == 1
+    assert "nobody" in done.err
+
+
+def test_a_token_that_is_refused(program, module, monkeypatch):
+    with serve(module) as other:
+        token = other.owner_token
+    monkeypatch.setenv("SPACETIMEDB_TOKEN", token)
+    done = program("sql", COUNT)
+    assert done.code == 4
+    assert token not in done.out + done.err
+
+
+def test_a_file_that_is_not_there(alone):
+    assert alone("schema --schema /nowhere").code == 2
+
+
+def test_debug_shows_where(program):
+    quiet, loud = program("sql", "nonsense"), program("--debug sql", "nonsense")
+    assert "Traceback" not in quiet.err
+    assert "Traceback" in loud.err
+    assert quiet.code == loud.code == 1
+
+
+CODES = [
+    (errors.ReducerError("no"), ExitCode.REFUSED),
+    (errors.QueryError("no"), ExitCode.REFUSED),
+    (errors.DatabaseNotFound("no", status=404), ExitCode.REFUSED),
+    (errors.ConnectError("no", status=503), ExitCode.REFUSED),
+    (errors.ConnectError("nobody"), ExitCode.NO_CONNECTION),
+    (errors.NotSent("nobody"), ExitCode.NO_CONNECTION),
+    (errors.ConnectionLost("gone"), ExitCode.NO_CONNECTION),
+    (errors.AuthenticationError("who"), ExitCode.AUTHENTICATION),
+    (errors.OutcomeUnknown("?"), ExitCode.UNKNOWN),
+    (errors.CallTimeout("?"), ExitCode.UNKNOWN),
+    (errors.SchemaMismatch("other"), ExitCode.DIFFERENT),
+    (errors.EncodeError("a", "b"), ExitCode.USAGE),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), CODES, ids=lambda each: type(each).__name__)
+def test_what_errors_come_to(error, code):
+    assert code_of(error) is code
+
+
+def test_without_typer_it_says_what_to_install(monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "typer" else find(name))
+    assert cli.main(["sql"]) == 2
+    text = capsys.readouterr().err
+    assert "typer" in text
+    assert "pip install 'spacetimedb-sdk[cli]'" in text
+
+
+@pytest.mark.parametrize("command", ["", "sql", "call", "subscribe", "identity", "generate", "doctor", "serve"])
+def test_help(alone, command):
+    assert "Usage" in alone(f"{command} --help").ok().out
+
+
+def test_the_version(alone):
+    assert alone("--version").ok().out.startswith("spacetimedb-sdk ")
