@@ -51,8 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     is_whole = not options.workloads or (options.workloads == [*WORKLOADS] and {*options.clients} == {*NAMES})
     if options.write and (options.quick or not is_whole):
         parser.error(
-            f"--write: only whole reports are kept: of {','.join(WORKLOADS)} with all clients, "
-            f"of {GROWTH}, of {COLUMNS}"
+            f"--write: only whole reports are kept: {','.join(WORKLOADS)} with all clients, {GROWTH}, or {COLUMNS}"
         )
     return options
 

@@ -64,14 +64,16 @@ def _leaf(node: Leaf, value: Any) -> Any:
         case NewtypeNode():
             return str(value)
         case TextNode():
-            return value
+            text: str = value
+            return text
         case BytesNode():
-            return bytes.hex(value)
+            data: bytes = value
+            return data.hex()
         case UnitNode():
             return True
         case EnumNode():
-            index: int = value.value
-            return member_names(node)[index]
+            tag: int = value.value
+            return member_names(node)[tag]
         case CustomNode():
             raise LocalProtocolError(f"{node.title}: there is no plain form of this type")
         case _:
