@@ -269,8 +269,9 @@ class LockedTable(TableHandle):
     def _count(self, what: str) -> int:
         return self._locked(super()._count, what)
 
-    def _held(self, what: str) -> Held:
-        return self._locked(super()._held, what)
+    def held(self, what: str) -> Held:
+        """The rows as of now, for those who make something else of them; raises as `to_arrow`."""
+        return self._locked(super().held, what)
 
     def keys(self) -> list[Any]:
         """The primary keys of the rows there are, in no particular order. Needs no more than `cache="keys"`."""

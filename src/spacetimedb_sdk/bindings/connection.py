@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..statistics import Statistics
 from ..token_keeper import TokenKeeper
 from .context import Context
 from .engine import Engine
+from .follow import Followed, follow
 from .functions import Procedures, Reducers
 from .hooks import Hooks
 from .host import Host
@@ -140,6 +141,20 @@ class BaseConnection:
         """
         session = self._bindings.session
         return MemoryReport(session.cache.memory(), session.backlog)
+
+    def follow(self, tables: Iterable[str] | None = None, **options: Any) -> Followed:
+        """The rows of tables as of now, and a stream of all that happens after, with nothing missing between the two.
+
+        Args:
+            tables: The tables; None for all that subscriptions read.
+            options: `buffer` and `overflow` of the stream, as for `transactions()`.
+
+        Raises:
+            SchemaError: There is no such table.
+            LocalProtocolError: The rows of one are not kept.
+            ConnectionLost: The connection is over.
+        """
+        return follow(self._bindings, tables, options)
 
     def statistics(self) -> Statistics:
         """Counters and the lengths of queues, as of now: `print(conn.statistics())`."""

@@ -138,7 +138,8 @@ class TableHandle(Tabular):
             raise LocalProtocolError(f"{self.name}.keys(): expected a table with a primary key, {self.name} has none")
         return self._cache.lean_keys() if self._kept == "keys" else self._reading(".keys()").primary_keys()
 
-    def _held(self, what: str) -> Held:
+    def held(self, what: str) -> Held:
+        """The rows as of now, for those who make something else of them; raises as `to_arrow`."""
         lists, schema = self._reading(what).row_lists(), self._engine.schema
         return Held(schema.types.node(self._table.row), lists=lists, codec=schema.row_codec(self._table.name))
 

@@ -20,5 +20,6 @@ class SqlResult(statements.SqlResult, Tabular):
         """The same result."""
         return cls(**{field.name: getattr(result, field.name) for field in attrs.fields(statements.SqlResult)})
 
-    def _held(self, what: str) -> Held:  # noqa: ARG002 - these rows are always there
+    def held(self, what: str) -> Held:  # noqa: ARG002 - these rows are always there
+        """The rows as of now, for those who make something else of them; raises as `to_arrow`."""
         return Held(self.row, self.rows)

@@ -15,7 +15,7 @@ from .objects import array_of
 from .shapes import column_names, product_of
 from .types import pa, type_of
 
-__all__ = ["arrow_table", "batches_of"]
+__all__ = ["arrow_schema", "arrow_table", "batches_of"]
 
 _BYTES: Final = 1 << 27
 """Bytes of rows in one batch, about: a column of Arrow's texts holds 2 GiB at most."""
@@ -24,14 +24,16 @@ _BYTES: Final = 1 << 27
 def arrow_table(held: Held) -> Any:
     """All rows, as a `pyarrow.Table`."""
     product = product_of(held.row)
-    schema = _schema(product)
+    schema = arrow_schema(held)
     if product.fields:
         return pa.Table.from_batches(batches_of(held), schema)
     count = len(held.objects) if held.objects is not None else sum(map(len, held.lists))
     return pa.Table.from_struct_array(pa.StructArray.from_buffers(pa.struct([]), count, [None]))
 
 
-def _schema(product: ProductNode) -> Any:
+def arrow_schema(held: Held) -> Any:
+    """The names and types of the columns."""
+    product = product_of(held.row)
     names = column_names(product.fields)
     return pa.schema([pa.field(n, type_of(field.node)) for n, field in zip(names, product.fields, strict=True)])
 

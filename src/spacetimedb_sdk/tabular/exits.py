@@ -57,7 +57,7 @@ class Tabular:
 
     __slots__ = ()
 
-    def _held(self, what: str) -> Held:
+    def held(self, what: str) -> Held:
         """The rows as of now.
 
         Args:
@@ -93,7 +93,7 @@ class Tabular:
         needed("pyarrow", f"{what[1:]}")
         from .batches import arrow_table  # noqa: PLC0415 - it imports pyarrow
 
-        return arrow_table(self._held(what))
+        return arrow_table(self.held(what))
 
 
 class Rows(list[T], Tabular):
@@ -109,7 +109,8 @@ class Rows(list[T], Tabular):
         super().__init__(rows)
         self.row = row
 
-    def _held(self, what: str) -> Held:
+    def held(self, what: str) -> Held:
+        """The rows as of now, for those who make something else of them; raises as `to_arrow`."""
         if self.row is None:
             raise LocalProtocolError(f"rows{what}: expected rows of one table, got those of several or none")
         return Held(self.row, tuple(self))

@@ -1,0 +1,87 @@
+"""Files that are there as a whole or not at all, and what is told while they are written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from ..tabular import Held
+
+__all__ = ["Exported", "OnExported", "beside", "count_of", "parts_of"]
+
+_PART = 4_096
+
+
+@attrs.frozen
+class Exported:
+    """How far an export has come.
+
+    Attributes:
+        table: What is written: a table's name where there are several.
+        rows: Rows that are written.
+        total: All its rows.
+    """
+
+    table: str
+    rows: int
+    total: int
+
+
+OnExported: TypeAlias = "Callable[[Exported], object]"
+
+
+@contextmanager
+def beside(path: str | os.PathLike[str]) -> Generator[Path]:
+    """A name beside `path` to write to. It takes the place of `path` when the block ends well, or else is removed.
+
+    Raises:
+        OSError: The file cannot be written. What stood in its place is still there.
+    """
+    target = Path(path)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _allow_as_usual(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _allow_as_usual(path: Path) -> None:
+    """Give a file the permissions of any new one: temporary ones are their owner's alone."""
+    if os.name == "posix":
+        mask = os.umask(0)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
+
+
+def count_of(held: Held) -> int:
+    """How many rows there are."""
+    return len(held.objects) if held.objects is not None else sum(map(len, held.lists))
+
+
+def parts_of(held: Held) -> Iterator[list[Any]]:
+    """The rows as objects, some thousand at a time.
+
+    Raises:
+        DecodeError: A row is none of its type.
+    """
+    if held.objects is not None:
+        for start in range(0, len(held.objects), _PART):
+            yield list(held.objects[start : start + _PART])
+    for rows in held.lists:
+        assert held.codec is not None
+        for part in rows.parts(_PART):
+            yield held.codec.decode_rows(part.rows())
