@@ -38,6 +38,9 @@ T = TypeVar("T")
 FATAL: Final = "The instance encountered a fatal error."
 """All that a client learns about a fault in the module (protocol reference, 3.5)."""
 
+PROCEDURE_FATAL: Final = "The module instance encountered a fatal error: see the log of the database"
+"""The same of a procedure, where the real server tells addresses in the module's code after the colon."""
+
 
 @attrs.frozen
 class Caller:
@@ -256,7 +259,7 @@ class Functions:
     def _fatal(self, kind: str, name: str, error: Exception) -> Failure:
         self._log.panic(name, error)
         logger.error("%s: the %s %s failed", self._module.name, kind, name, exc_info=error)
-        return Failure(Fault.FATAL, FATAL)
+        return Failure(Fault.FATAL, PROCEDURE_FATAL if kind == "procedure" else FATAL)
 
     # --- the call itself ----------------------------------------------------------------------------------------------
 

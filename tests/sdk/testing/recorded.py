@@ -157,12 +157,18 @@ def request_id(message: Any) -> int:
     return getattr(message, "request_id", 0)
 
 
-def return_all(module: Module, transcripts: Iterable[Transcript]) -> list[Returned]:
+def return_all(module: Module, transcripts: Iterable[Transcript], later: float | None = None) -> list[Returned]:
     """Let the clients of one case come back to a database of the module.
 
     The official clients count requests for all connections of a process, which gives the order of what they did.
+
+    Args:
+        module: The one that they used.
+        transcripts: What was recorded.
+        later: After how many seconds what is scheduled runs.
     """
-    database = Database(module, clock=ManualClock())
+    clock = ManualClock()
+    database = Database(module, clock=clock)
     clients = [Returned(database, each) for each in transcripts]
     asked = [
         (order, client, payload, at == len(payloads) - 1)
@@ -177,6 +183,9 @@ def return_all(module: Module, transcripts: Iterable[Transcript]) -> list[Return
             each.listen()
         if is_last and client.closes:
             client.leave()
+    if later is not None:
+        clock.now = Timestamp(clock.now.micros + round(later * 1_000_000))
+        database.run_due()
     for client in clients:
         if not client.transcript.payloads("client"):
             client.arrive()

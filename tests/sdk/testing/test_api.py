@@ -260,7 +260,7 @@ def test_arguments_in_order_or_by_name(site):
         ("nope", b"[]", 404, "No such procedure"),
         ("found", b"[[3, []], 0]", 200, "[1,[]]"),
         ("found", b'[{"x": 3, "tags": ["a"]}, 4]', 200, '[0,[7,["a","found"]]]'),
-        ("lost", b"[]", 500, "The instance encountered a fatal error."),
+        ("lost", b"[]", 500, "The module instance encountered a fatal error: see the log of the database"),
     ],
 )
 def test_what_calls_are_answered(site, name, args, status, text):

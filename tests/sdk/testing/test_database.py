@@ -33,6 +33,7 @@ from tests.behaviour_module import Pair, User, behaviour
 from tests.sdk.testing.support import Clock, Guest, database
 
 FATAL = "The instance encountered a fatal error."
+PROCEDURE_FATAL = "The module instance encountered a fatal error: see the log of the database"
 PAIRS = "SELECT * FROM pair"
 
 
@@ -294,7 +295,7 @@ def test_its_transaction_comes_before_its_value(guest, other):
 
 def test_a_failing_procedure(guest, caplog):
     (done,) = guest.procedure("fail_procedure")
-    assert (str(done.error), done.timestamp, done.duration) == (FATAL, Timestamp(0), TimeDuration(0))
+    assert (str(done.error), done.timestamp, done.duration) == (PROCEDURE_FATAL, Timestamp(0), TimeDuration(0))
     assert "the procedure fail_procedure failed" in caplog.text
 
 
@@ -321,7 +322,7 @@ def test_a_procedure_that_refuses_or_returns_nonsense(caplog):
     assert str(refused.error) == "not today"
     assert not caplog.records
     (failed,) = guest.procedure("nonsense")
-    assert str(failed.error) == FATAL
+    assert str(failed.error) == PROCEDURE_FATAL
     assert guest.query("SELECT * FROM thing").tables == {"thing": []}
 
 

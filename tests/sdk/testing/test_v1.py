@@ -259,7 +259,7 @@ def test_procedures(guest):
     (done,) = guest.procedure("add", 1, 2)
     assert done.value == 3
     (done,) = guest.procedure("fail_procedure")
-    assert str(done.error) == "The instance encountered a fatal error."
+    assert str(done.error).startswith("The module instance encountered a fatal error: ")
 
 
 # --- shapes of rows in JSON -------------------------------------------------------------------------------------------
