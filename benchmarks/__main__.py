@@ -13,12 +13,14 @@ from .columns import columns_report
 from .growth import growth_report
 from .report import comparison, keep
 from .runs import RunError, measure
+from .start import start_report
 from .workloads import WORKLOADS
 
 __all__ = ["main"]
 
 GROWTH: Final = "growth"
 COLUMNS: Final = "columns"
+START: Final = "start"
 
 
 def _say(text: str) -> None:
@@ -37,7 +39,7 @@ def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parts = [*WORKLOADS, GROWTH, COLUMNS]
+    parts = [*WORKLOADS, GROWTH, COLUMNS, START]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", type=_some_of(parts), default=parts, help=f"some of {','.join(parts)}")
     parser.add_argument("--clients", type=_some_of(NAMES), default=[*NAMES], help=f"some of {','.join(NAMES)}")
@@ -51,7 +53,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     is_whole = not options.workloads or (options.workloads == [*WORKLOADS] and {*options.clients} == {*NAMES})
     if options.write and (options.quick or not is_whole):
         parser.error(
-            f"--write: only whole reports are kept: {','.join(WORKLOADS)} with all clients, {GROWTH}, or {COLUMNS}"
+            f"--write: only whole reports are kept: {','.join(WORKLOADS)} with all clients, {GROWTH}, {COLUMNS}, {START}"
         )
     return options
 
@@ -82,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports[GROWTH] = growth_report(runs=options.runs, quick=options.quick, say=_say)
     if COLUMNS in options.only:
         reports[COLUMNS] = columns_report(runs=options.runs, quick=options.quick, say=_say)
+    if START in options.only:
+        reports[START] = start_report(runs=options.runs, say=_say)
     for section, report in reports.items():
         print(report, end="\n\n")
         if options.write:

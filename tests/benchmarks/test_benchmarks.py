@@ -18,6 +18,7 @@ from benchmarks.growth import Setting, growth_table, measure_growth
 from benchmarks.report import comparison, replaced
 from benchmarks.runs import can_run, check
 from benchmarks.script import frames
+from benchmarks.start import PROGRAMS, measure_start, start_table
 from benchmarks.tables import cpu_table, medians_table, ratio, ratios_table, shown
 from benchmarks.workloads import PLAYER, WORKLOADS, Content
 
@@ -68,10 +69,17 @@ def test_growth_is_measured():
     assert all(each > 0 for each in seconds.values())
 
 
+def test_starting_is_measured():
+    programs = {name: PROGRAMS[name] for name in ("an empty program", "import large, and use a class")}
+    seconds = measure_start(programs, runs=1, say=lambda _: None)
+    assert list(seconds) == list(programs)
+    assert all(each > 0 for each in seconds.values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--only", "W9"], "expected some of W1,W2,W3,W4,growth,columns, got W9"),
+        (["--only", "W9"], "expected some of W1,W2,W3,W4,growth,columns,start, got W9"),
         (["--runs", "0"], "expected 1 or more, got 0"),
         (["--write", "--quick"], "only whole reports are kept"),
         (["--write", "--only", "W3,growth"], "only whole reports are kept"),
@@ -200,6 +208,15 @@ def test_columns_are_told_in_ratios():
 def test_growth_is_told_in_multiples_of_the_first():
     table = growth_table({("rows", 1000): 1e-6, ("rows", 10_000): 1.5e-6})
     assert table.splitlines()[2:] == ["| rows | 1,000 | 1.00 | 1.00x |", "| rows | 10,000 | 1.50 | 1.50x |"]
+
+
+def test_starting_is_told_in_multiples_of_the_import_of_the_sdk():
+    table = start_table({"an empty program": 0.02, "import spacetimedb_sdk": 0.045, "import large": 0.0575})
+    assert table.splitlines()[2:] == [
+        "| an empty program | 0.00 | 0.00x |",
+        "| import spacetimedb_sdk | 25.0 | 1.00x |",
+        "| import large | 37.5 | 1.50x |",
+    ]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.123, "0.12"), (12.34, "12.3"), (1234.5, "1,234")])

@@ -7,15 +7,11 @@ what is used of them. What type checkers know beside that is in the package's st
 
 from __future__ import annotations
 
-import logging
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from spacetimedb_proto.bsatn.names import field_names
 from spacetimedb_proto.door import aliases
 
 from ..sql import Condition, Fields, Query, select
@@ -27,8 +23,6 @@ if TYPE_CHECKING:
     from .names import Namespace
 
 __all__ = ["Bindings", "Classes", "TableQuery", "aliases", "bindings", "bindings_of", "queries"]
-
-log = logging.getLogger("spacetimedb_sdk")
 
 C_co = TypeVar("C_co", covariant=True)
 
@@ -84,13 +78,15 @@ class Bindings(Generic[C_co]):
         return compare(known, served, private=self.private)
 
     def _compare(self, served: Schema, cure: str) -> None:
+        import logging  # noqa: PLC0415 - a package that fits needs none of this
+
         from spacetimedb_proto.schema import Effect  # noqa: PLC0415 - as above
 
         drift = self.drift(served)
         drift.raise_if_breaking(Effect.API, hint=f"To have {self.package} know the server's module: {cure}")
         if drift.differences and served.hash not in self._told:
             self._told.add(served.hash)
-            log.warning(
+            logging.getLogger("spacetimedb_sdk").warning(
                 "the server's module has changed in ways that do not break %s:\n%s\nto have it know them: %s",
                 self.package,
                 drift,
@@ -98,6 +94,9 @@ class Bindings(Generic[C_co]):
             )
 
     def _cure(self, uri: str, database: str) -> str:
+        import shlex  # noqa: PLC0415 - as above
+        from pathlib import Path  # noqa: PLC0415 - as above
+
         folder = Path(import_module(self.package).__file__ or self.package).parent
         command = ["spacetimedb-sdk", "generate", "--uri", uri, "--database", database, "--out", str(folder)]
         return shlex.join([*command, *(["--include-private"] if self.private else [])])
@@ -211,6 +210,7 @@ class Classes:
     def _fitting(self, name: str, served: AlgebraicType) -> type[Any]:
         """The class of a product, or a subclass of it that has the columns, too, which the module got since."""
         from spacetimedb_proto.bsatn.classes import make_product  # noqa: PLC0415 - as above
+        from spacetimedb_proto.bsatn.names import field_names  # noqa: PLC0415 - as above
         from spacetimedb_proto.bsatn.types import Product  # noqa: PLC0415 - as above
 
         cls: type[Any] = self.get(name)
@@ -250,6 +250,8 @@ class TableQuery:
 
 
 def _spelled(columns: tuple[str, ...]) -> dict[str, str]:
+    from spacetimedb_proto.bsatn.names import field_names  # noqa: PLC0415 - only who writes queries needs it
+
     return dict(zip(field_names(columns), columns, strict=True))
 
 
