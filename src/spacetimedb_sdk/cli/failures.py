@@ -111,4 +111,7 @@ def _tell(error: Exception) -> None:
 def _forget_output() -> None:
     """Let what is still buffered go nowhere, so that Python does not complain of it at its end."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)

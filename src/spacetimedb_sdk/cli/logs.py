@@ -10,6 +10,7 @@ import typer
 from .output import AsJson, console, print_json
 from .target import Target, with_target
 from .values import text
+from .waiting import read_along
 
 if TYPE_CHECKING:
     from spacetimedb_proto.http_api import LogLine
@@ -36,7 +37,7 @@ def logs(
                 _show(line, as_json=as_json)
             return
         with client.follow_logs(lines) as coming:
-            for line in coming:
+            for line in read_along(coming):
                 _show(line, as_json=as_json)
 
 

@@ -36,16 +36,16 @@ class Format(enum.StrEnum):
 
 def console() -> Console:
     """Stdout as rich sees it: colours only at a terminal, and none where NO_COLOR is set."""
-    from rich.console import Console
+    from .screen import Screen
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    return Screen(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def errors() -> Console:
     """Stderr, for what is no result."""
-    from rich.console import Console
+    from .screen import Screen
 
-    return Console(stderr=True, highlight=False)
+    return Screen(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from .output import AsJson, Format, errors, print_json, print_rows, row_object, table_of_rows
 from .target import Target, with_target
+from .waiting import each
 
 if TYPE_CHECKING:
     from spacetimedb_proto.http_api import SqlResult
@@ -86,8 +87,8 @@ def _news(target: Target, statement: str, interval: float) -> Generator[Callable
         except SubscriptionError:
             yield lambda: time.sleep(interval)
         else:
-            stream = conn.transactions(overflow="coalesce")
-            yield lambda: next(stream)
+            changes = each(conn.transactions(overflow="coalesce"))
+            yield lambda: next(changes)
 
 
 @contextmanager

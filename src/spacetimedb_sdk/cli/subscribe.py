@@ -13,6 +13,7 @@ import typer
 
 from .output import AsJson, print_json, row_object
 from .target import Target, with_target
+from .waiting import PULSE, each
 
 if TYPE_CHECKING:
     from spacetimedb_proto.cache import Change
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from ..blocking import BlockingStream, Connection
 
 __all__ = ["subscribe"]
-
-REFRESH_TIME = 0.25
-"""Seconds until the picture is drawn again when nothing happens, so that what was lit up fades."""
 
 
 @with_target
@@ -63,7 +61,7 @@ def _query(words: str) -> str:
 
 def _write_changes(schema: Schema, stream: BlockingStream[Any]) -> None:
     columns = {name: [column.name for column in table.columns] for name, table in schema.tables.items()}
-    for transaction in stream:
+    for transaction in each(stream):
         for name, changes in transaction.changes.items():
             for told in _told(changes, columns[name]):
                 print_json({"table": name, **told})
@@ -110,7 +108,7 @@ def _show_live(conn: Connection, stream: BlockingStream[Any], queries: tuple[str
             state = "out of date" if conn.is_stale else "live"
             live.update(view.drawn(time.monotonic(), live.console.height, state), refresh=True)
             with suppress(WaitTimeout):
-                view.take(stream.get(timeout=REFRESH_TIME).changes, time.monotonic())
+                view.take(stream.get(timeout=PULSE).changes, time.monotonic())
 
 
 def _asks_for(query: str, *names: str) -> bool:

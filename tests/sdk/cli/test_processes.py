@@ -22,9 +22,10 @@ PIPE = subprocess.PIPE
 
 
 @contextmanager
-def running(*arguments, server, **options):
+def running(*arguments, server, token="", **options):
     """A process that is killed when nothing comes of it."""
-    env = environment(SPACETIMEDB_URI=server.uri, SPACETIMEDB_DATABASE="chat", XDG_CONFIG_HOME=os.devnull)
+    where = {"SPACETIMEDB_URI": server.uri, "SPACETIMEDB_DATABASE": "chat", "SPACETIMEDB_TOKEN": token}
+    env = environment(**where, XDG_CONFIG_HOME=os.devnull)
     process = started(*arguments, env=env, **options)
     watchdog = threading.Timer(2 * PATIENCE, process.kill)
     watchdog.start()
@@ -93,9 +94,13 @@ def test_watching_one_that_cannot(server):
 
 
 def test_following_the_log(server):
-    with running("logs", "--follow", "--json", server=server, stdout=PIPE, stderr=PIPE) as process:
-        assert process.stderr.readline().startswith("error: ")
-        assert process.wait() == 4
+    server.run(lambda ctx: ctx.log("before"))
+    options = {"stdout": PIPE, "stderr": PIPE, "token": server.owner_token}
+    with running("logs", "--follow", "--json", "--lines", "1", server=server, **options) as process:
+        assert json.loads(process.stdout.readline())["message"] == "before"
+        server.run(lambda ctx: ctx.log("after"))
+        assert json.loads(process.stdout.readline())["message"] == "after"
+        assert end(process) == (130, "")
 
 
 # --- a terminal -------------------------------------------------------------------------------------------------------

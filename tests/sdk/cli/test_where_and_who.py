@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import sys
 
 import pytest
 
@@ -122,6 +124,20 @@ def test_a_token_that_is_refused(program, module, monkeypatch):
 
 def test_a_file_that_is_not_there(alone):
     assert alone("schema --schema /nowhere").code == 2
+
+
+class Left(io.StringIO):
+    """An output that nobody reads any more."""
+
+    def write(self, _text):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_a_reader_that_has_left(program, monkeypatch, form):
+    monkeypatch.setattr(sys, "stdout", Left())
+    done = program("sql --format", form, "SELECT * FROM user")
+    assert (done.code, done.err) == (141, "")
 
 
 def test_debug_shows_where(program):
