@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import attrs
 import typer
 
 from .failures import ExitCode
 from .output import console, errors
-from .sources import file_schema
+from .sources import file_schema, wasm_schema
 from .target import Target, with_target
 
 if TYPE_CHECKING:
@@ -29,36 +31,72 @@ def generate(
     schema: Annotated[
         Path | None, typer.Option("--schema", exists=True, dir_okay=False, help="A definition in a file.")
     ] = None,
+    wasm: Annotated[
+        Path | None, typer.Option("--wasm", exists=True, dir_okay=False, help="A compiled module, which is run for it.")
+    ] = None,
+    legacy: Annotated[bool, typer.Option("--legacy", help="In the layout of spacetimedb-sdk 0.7.")] = False,
     package_name: Annotated[str | None, typer.Option("--package-name", help="By default as the directory.")] = None,
     include_private: Annotated[bool, typer.Option("--include-private", help="With private tables.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; the exit code is 5 if it is stale.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Again whenever the module changes.")] = False,
     interval: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="How often --watch looks.")] = 2.0,
 ) -> None:
-    """Write a package with static types, from the server's module or from a definition in a file."""
+    """Write a package with static types, from the server's module, a compiled one, or a definition in a file."""
     from .. import codegen
 
     if check and watch:
         raise typer.BadParameter("expected --check or --watch, got both")
-    name = package_name or out.resolve().name
-    load = partial(file_schema, schema) if schema is not None else _asking(target)
-
-    def files_of(found: Schema) -> dict[str, str]:
-        return codegen.generate(found, package_name=name, include_private=include_private)
-
+    load = _source(target, schema, wasm)
+    form = _Form(package_name or out.resolve().name, include_private, is_legacy=legacy)
     found = load()
     if check:
-        _check(out, codegen.check(out, files_of(found)))
+        _check(out, codegen.check(out, form.files(found)))
         return
-    _told(out, codegen.write(out, files_of(found)))
-    for missing in codegen.left_out(found, include_private=include_private):
+    _told(out, codegen.write(out, form.files(found)))
+    for missing in form.left_out(found):
         errors().print(f"left out: {missing}", markup=False)
     while watch:
         time.sleep(interval)
         latest = load()
         if latest != found:
             found = latest
-            _told(out, codegen.write(out, files_of(found)))
+            _told(out, codegen.write(out, form.files(found)))
+
+
+@attrs.frozen
+class _Form:
+    """What is made of a definition."""
+
+    name: str
+    include_private: bool
+    is_legacy: bool
+
+    def files(self, schema: Schema) -> dict[str, str]:
+        """The text of each file."""
+        from .. import codegen
+
+        generate: Callable[..., dict[str, str]] = self._old.generate if self.is_legacy else codegen.generate
+        return generate(schema, package_name=self.name, include_private=self.include_private)
+
+    def left_out(self, schema: Schema) -> list[str]:
+        """What is not in them, and why."""
+        from .. import codegen
+
+        tell: Callable[..., list[str]] = self._old.left_out_of if self.is_legacy else codegen.left_out
+        return tell(schema, include_private=self.include_private)
+
+    @property
+    def _old(self) -> Any:
+        return import_module("spacetimedb_sdk.codegen.legacy")
+
+
+def _source(target: Target, file: Path | None, wasm: Path | None) -> Callable[[], Schema]:
+    """What gives the definition, now and later."""
+    if file is not None and wasm is not None:
+        raise typer.BadParameter("expected --schema or --wasm, got both")
+    if file is not None:
+        return partial(file_schema, file)
+    return partial(wasm_schema, wasm) if wasm is not None else _asking(target)
 
 
 def _asking(target: Target) -> Callable[[], Schema]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..bindings.generated import Bindings
 
-__all__ = ["file_schema", "package_bindings"]
+__all__ = ["file_schema", "package_bindings", "wasm_schema"]
 
 
 def file_schema(path: Path) -> Schema:
@@ -27,6 +28,21 @@ def file_schema(path: Path) -> Schema:
     from spacetimedb_proto.schema import load_schema
 
     return load_schema(path.read_bytes())
+
+
+def wasm_schema(path: Path) -> Schema:
+    """The definition that a compiled module gives of itself.
+
+    Raises:
+        typer.BadParameter: What runs it is not installed.
+        SchemaError: It is no module.
+        OSError: It cannot be read.
+    """
+    try:
+        read_schema: Callable[[Path], Schema] = import_module("spacetimedb_sdk.codegen.wasm").read_schema
+        return read_schema(path)
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(str(error), param_hint="--wasm") from None
 
 
 def package_bindings(folder: Path) -> Bindings[Any]:

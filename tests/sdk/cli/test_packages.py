@@ -92,6 +92,30 @@ def _interrupt():
     raise KeyboardInterrupt
 
 
+def test_the_layout_of_0_7(program, tmp_path):
+    pytest.importorskip("spacetimedb_sdk.codegen.legacy")
+    out = tmp_path / "module_bindings"
+    program("generate --legacy --out", out).ok()
+    assert {"user.py", "message.py", "send_message_reducer.py"} <= {path.name for path in out.iterdir()}
+    program("generate --legacy --check --out", out).ok()
+
+
+def test_a_compiled_module_that_is_none(alone, tmp_path):
+    pytest.importorskip("spacetimedb_sdk.codegen.wasm")
+    file = tmp_path / "module.wasm"
+    file.write_bytes(b"\0asm\1\0\0\0")
+    done = alone("generate --wasm", file, "--out", tmp_path / "package")
+    assert done.code in (1, 2)  # no module, or nothing to run it with
+    assert done.err
+    assert not (tmp_path / "package").exists()
+
+
+def test_one_source_is_enough(alone, tmp_path):
+    file = tmp_path / "schema.json"
+    file.write_text("{}")
+    assert alone("generate --schema", file, "--wasm", file, "--out", tmp_path / "package").code == 2
+
+
 # --- differences ------------------------------------------------------------------------------------------------------
 
 
