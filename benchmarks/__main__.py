@@ -53,7 +53,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     is_whole = not options.workloads or (options.workloads == [*WORKLOADS] and {*options.clients} == {*NAMES})
     if options.write and (options.quick or not is_whole):
         parser.error(
-            f"--write: only whole reports are kept: {','.join(WORKLOADS)} with all clients, {GROWTH}, {COLUMNS}, {START}"
+            f"--write: only whole reports are kept: {','.join(WORKLOADS)} with all clients, "
+            f"{GROWTH}, {COLUMNS}, {START}"
         )
     return options
 
