@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 
 from spacetimedb_sdk.cli import main
+from tests.loopback import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -59,3 +63,37 @@ def environment(**changes):
 def started(*arguments, **options):
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "spacetimedb_sdk.cli", *map(str, arguments)]
     return subprocess.Popen(command, text=True, **options)
+
+
+@contextmanager
+def running(*arguments, server, token="", **options):
+    """A process that is killed when nothing comes of it."""
+    where = {"SPACETIMEDB_URI": server.uri, "SPACETIMEDB_DATABASE": "chat", "SPACETIMEDB_TOKEN": token}
+    env = environment(**where, XDG_CONFIG_HOME=os.devnull)
+    process = started(*arguments, env=env, **options)
+    watchdog = threading.Timer(2 * PATIENCE, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def say(server, *texts):
+    def insert(ctx):
+        for text in texts:
+            ctx.db.message.insert(sender=ctx.sender, sent=ctx.timestamp, text=text)
+
+    server.run(insert)
+
+
+def end(process, signum=signal.SIGINT):
+    """Interrupt it; what it says and its exit code."""
+    process.send_signal(signum)
+    err = process.stderr.read()
+    return process.wait(), err

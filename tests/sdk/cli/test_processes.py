@@ -8,47 +8,15 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 
 import pytest
 
-from tests.loopback import PATIENCE
-from tests.sdk.cli.support import environment, started
+from tests.sdk.cli.support import end, running, say
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pseudo-terminals are others there")
 
 PIPE = subprocess.PIPE
-
-
-@contextmanager
-def running(*arguments, server, token="", **options):
-    """A process that is killed when nothing comes of it."""
-    where = {"SPACETIMEDB_URI": server.uri, "SPACETIMEDB_DATABASE": "chat", "SPACETIMEDB_TOKEN": token}
-    env = environment(**where, XDG_CONFIG_HOME=os.devnull)
-    process = started(*arguments, env=env, **options)
-    watchdog = threading.Timer(2 * PATIENCE, process.kill)
-    watchdog.start()
-    try:
-        yield process
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
-
-
-def say(server, text):
-    server.run(lambda ctx: ctx.db.message.insert(sender=ctx.sender, sent=ctx.timestamp, text=text))
-
-
-def end(process, signum=signal.SIGINT):
-    """Interrupt it; what it says and its exit code."""
-    process.send_signal(signum)
-    err = process.stderr.read()
-    return process.wait(), err
 
 
 def test_changes_in_a_pipe(server):

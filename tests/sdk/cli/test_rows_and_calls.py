@@ -10,14 +10,7 @@ import pytest
 
 from spacetimedb_sdk import load_schema
 from tests.schemas import SCHEMAS
-
-
-def say(server, *texts):
-    def insert(ctx):
-        for text in texts:
-            ctx.db.message.insert(sender=ctx.sender, sent=ctx.timestamp, text=text)
-
-    server.run(insert)
+from tests.sdk.cli.support import say
 
 
 def test_rows_as_a_table(program, server):
