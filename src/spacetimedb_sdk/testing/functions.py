@@ -18,6 +18,7 @@ from spacetimedb_proto.bsatn.values import ConnectionId, Identity, Timestamp
 from spacetimedb_proto.errors import CallError, DecodeError, ReducerError
 from spacetimedb_proto.schema.definitions import Function
 
+from .call_bsatn import read_bsatn
 from .call_json import ArgumentError, read_arguments
 from .chance import Chance
 from .context import ReducerContext, Tables
@@ -264,9 +265,8 @@ class Functions:
     # --- the call itself ----------------------------------------------------------------------------------------------
 
     def _arguments(self, definition: Function, data: bytes | str) -> tuple[Any, ...]:
-        """Decode arguments; stricter than the real server, which ignores bytes that follow them."""
         if isinstance(data, bytes):
-            return self._schema.params_codec(definition).decode(data)
+            return read_bsatn(self._schema, definition, data)
         return read_arguments(self._schema, definition, data)
 
     def _returned(self, definition: Function, value: Any, *, as_json: bool) -> bytes | str:

@@ -5,7 +5,9 @@ Identities, connection ids, tokens and times are the recorded ones, so that rows
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -75,7 +77,8 @@ class Client:
                     self.times[event.request_id] = event.timestamp
                 answers[event.procedure, event.request_id] = event.value, str(event.error)
             case e.QueryReturned():
-                answers["query", event.request_id] = event.tables, str(event.error)
+                rows = {table: sorted(map(repr, found)) for table, found in event.tables.items()}
+                answers["query", event.request_id] = rows, str(event.error)
             case e.SubscribeApplied() | e.UnsubscribeApplied():
                 answers[type(event).__name__, event.query_set_id] = changes(event)
             case e.SubscriptionFailed():
@@ -158,9 +161,7 @@ def request_id(message: Any) -> int:
 
 
 def return_all(module: Module, transcripts: Iterable[Transcript], later: float | None = None) -> list[Returned]:
-    """Let the clients of one case come back to a database of the module.
-
-    The official clients count requests for all connections of a process, which gives the order of what they did.
+    """Let the clients of one case come back to a database of the module, and do what they did in the order it was done.
 
     Args:
         module: The one that they used.
@@ -170,19 +171,15 @@ def return_all(module: Module, transcripts: Iterable[Transcript], later: float |
     clock = ManualClock()
     database = Database(module, clock=clock)
     clients = [Returned(database, each) for each in transcripts]
-    asked = [
-        (order, client, payload, at == len(payloads) - 1)
-        for client in clients
-        for payloads in [client.transcript.payloads("client")]
-        for at, payload in enumerate(payloads)
-        for order in [first_request(client, payload)]
-    ]
-    for _, client, payload, is_last in sorted(asked, key=lambda each: each[0]):
-        client.ask(payload)
+    asked = [(order, at, payload) for at, client in enumerate(clients) for order, payload in in_order(client)]
+    left = Counter(at for _, at, _ in asked)
+    for _, at, payload in sorted(asked, key=itemgetter(0)):
+        clients[at].ask(payload)
         for each in clients:
             each.listen()
-        if is_last and client.closes:
-            client.leave()
+        left[at] -= 1
+        if clients[at].closes and not left[at]:
+            clients[at].leave()
     if later is not None:
         clock.now = Timestamp(clock.now.micros + round(later * 1_000_000))
         database.run_due()
@@ -193,10 +190,28 @@ def return_all(module: Module, transcripts: Iterable[Transcript], later: float |
     return clients
 
 
-def first_request(client: Returned, payload: Payload) -> int:
+def in_order(client: Returned) -> Iterator[tuple[float, Payload]]:
+    """What a client said, and what tells its order among that of the case's other clients.
+
+    The official clients count requests for all connections of a process. Of those that were made by hand the times of
+    calls tell when their connections were opened.
+    """
+    transcript, times = client.transcript, client.recorded.times
+    sent = [(frame.time, frame.payload) for frame in transcript.frames if frame.sender == "client" and frame.payload]
+    ids = [first_request(transcript, payload) for _, payload in sent]
+    if transcript.name.partition("/")[0].endswith("-client"):
+        yield from ((number, payload) for number, (_, payload) in zip(ids, sent, strict=True))
+        return
+    called = {at: times[number].micros / 1000 for at, number in enumerate(ids) if number in times}
+    opened = min((time - sent[at][0] for at, time in called.items()), default=0.0)
+    latest = 0.0
+    for at, (time, payload) in enumerate(sent):
+        latest = max(latest, called.get(at, opened + time))
+        yield latest, payload
+
+
+def first_request(transcript: Transcript, payload: Payload) -> int:
     """The id of the first request in a payload."""
-    server = ServerSession(schema(client.transcript.module), protocol=client.transcript.protocol)
+    server = ServerSession(schema(transcript.module), protocol=transcript.protocol)
     server.receive(payload)
-    message = server.next_message()
-    assert not isinstance(message, e.NeedData)
-    return request_id(message)
+    return request_id(server.next_message())
