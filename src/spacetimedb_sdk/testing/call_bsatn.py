@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from spacetimedb_proto.bsatn.types import AlgebraicType, Array, Primitive, Product, Sum
+from spacetimedb_proto.bsatn.types import AlgebraicType, Array, Primitive, Product, Ref, Sum
 from spacetimedb_proto.errors import DecodeError
 from spacetimedb_proto.schema.definitions import Function
 from spacetimedb_proto.schema.model import Schema
@@ -57,7 +57,9 @@ class _Reader:
             self._read(type_)
 
     def _read(self, type_: AlgebraicType) -> None:
-        match self._schema.resolve(type_):
+        match type_:
+            case Ref():
+                self._read(self._schema.resolve(type_))
             case Primitive.STRING:
                 self._take(self._count(), "[u8]")
             case Primitive() as primitive:

@@ -99,7 +99,7 @@ DIFFERENT = {
     "test-client/sorted-uuids-insert": "the last 31 bits of each UUID of version 7 are random",
     "procedure-client/procedure-http-err": "procedures make no HTTP requests here, so there is no error of one",
     "procedure-client/procedure-observe-panic": "the real server tells where in the module's code it was",
-    "procedure-client/procedure-http-ok": "neither server could be reached, and the real one tells where in the code that was",
+    "procedure-client/procedure-http-ok": "neither could connect, and the real server tells where in the code",
     **dict.fromkeys(
         ["protocol-v1/Brotli", "protocol-v1/None-confirmed_true", "protocol-v1json/second"],
         "a call that was refused early was answered before an earlier one, and v1 does not tell which call it was",
