@@ -20,7 +20,7 @@ from .limits import Limits
 from .query_sets import QuerySet, QuerySets
 from .receiver import SHARED, Receiver
 from .schema.model import Function, Schema
-from .states import CallInput, CallState
+from .states import CallInput, CallState, QuerySetState
 from .wire import Protocol, messages
 from .wire import protocol as protocol_named
 
@@ -296,7 +296,7 @@ class Commands(ABC):
                 self._observe_sets(message.request_id, [(message.query_set_id, message.query_strings)])
             case messages.SubscribeBatch():
                 sets = [(part.query_set_id, part.query_strings) for part in message.sets]
-                self._observe_sets(message.request_id, sets)
+                self._observe_sets(message.request_id, sets, is_all=True)
             case messages.ReplaceSubscription():
                 self._observe_sets(message.request_id, [(SHARED, message.query_strings)])
             case messages.Unsubscribe():
@@ -310,9 +310,17 @@ class Commands(ABC):
             case messages.OneOffQuery():
                 self._observe_call(CallKind.QUERY, message.request_id, message.query_string, b"")
 
-    def _observe_sets(self, request_id: int, sets: list[tuple[int, list[str]]]) -> None:
+    def _observe_sets(self, request_id: int, sets: list[tuple[int, list[str]]], *, is_all: bool = False) -> None:
+        """Query sets are asked for: new ones, and after a loss those of the lost link again, all of them in a batch."""
         self._received.last_id = max(self._received.last_id, *(query_set_id for query_set_id, _ in sets), 0)
-        self.query_sets.start(request_id, sets)
+        stale = {each.id: each for each in self.query_sets if each.state is QuerySetState.STALE}
+        asked = [
+            stale.pop(set_id) if set_id in stale else self.query_sets.add(set_id, queries) for set_id, queries in sets
+        ]
+        self.query_sets.ask(request_id, asked)
+        if is_all:  # what is not asked for on the new link was taken back without one
+            taken_back = [self.query_sets.take_back(set_id) for set_id in stale]
+            self._received.held.extend(map(self._received.giving_up, taken_back))
 
     def _observe_call(self, kind: CallKind, request_id: int, name: str, args: Encoded) -> None:
         call = Call(kind, request_id, name, args)

@@ -19,6 +19,7 @@ from .events import Disconnected
 from .frames import Broken, Frames, Payload, PeerClosed
 from .limits import Limits
 from .states import step
+from .tap import Tap
 
 __all__ = ["TRANSITIONS", "ConnectionInput", "ConnectionState", "FramedConnection", "Session", "Timeouts"]
 
@@ -134,6 +135,7 @@ class FramedConnection(ABC):
 
     IS_CLIENT: ClassVar[bool]
     FRAGMENT: ClassVar[int | None] = None
+    _tap: Tap | None = None
 
     def __init__(self, limits: Limits, timeouts: Timeouts, now: float) -> None:
         self._limits = limits
@@ -281,7 +283,9 @@ class FramedConnection(ABC):
     def _upgrade(self, session: Session) -> None:
         self._carried = session
         self._wants_text = session.protocol_name.startswith("v1.json")
-        self._frames = Frames(is_client=self.IS_CLIENT, limit=self._limits.message_size, fragment=self.FRAGMENT)
+        self._frames = Frames(
+            is_client=self.IS_CLIENT, limit=self._limits.message_size, fragment=self.FRAGMENT, tap=self._tap
+        )
         self._move(ConnectionInput.ACCEPTED)
 
     def _fail(self, error: SpacetimeDBError, code: int) -> None:

@@ -407,6 +407,8 @@ class DurableConnection:
             return event
         try:
             schema = link.schema()
+            if self._options.tap is not None:
+                self._options.tap.schema_read(schema, link.text)
             if self._schema is None:
                 if self._options.prepare is not None:
                     self._options.prepare(schema)
@@ -455,6 +457,7 @@ class DurableConnection:
             after=self._session,
             limits=options.limits,
             timeouts=options.timeouts,
+            tap=options.tap,
         )
 
     def _ended(self, ending: Disconnected) -> None:
@@ -481,6 +484,8 @@ class DurableConnection:
                 self._told.append(event)
         self._told.append(ending)
         self._move(SessionInput.ENDED)
+        if self._options.tap is not None:
+            self._options.tap.ended()
 
     def _move(self, event: SessionInput) -> None:
         before, self._state = self._state, step(SESSION, self._state, event, "the session")

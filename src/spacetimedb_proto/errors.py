@@ -27,6 +27,7 @@
     │   └── RemoteProtocolError    the peer broke the protocol or a limit; the session is dead
     ├── SchemaMismatch             bindings and server disagree about the module
     ├── IdentityChanged            a reconnect came back as somebody else
+    ├── RecordingError             a file is no recording of a session
     ├── StreamOverflow             a stream's consumer was too slow for its buffer
     └── WaitTimeout (TimeoutError) a blocking wait ran out; what was waited for may still happen
 
@@ -55,6 +56,7 @@ __all__ = [
     "ProcedureError",
     "ProtocolError",
     "QueryError",
+    "RecordingError",
     "ReducerError",
     "RemoteProtocolError",
     "RequestError",
@@ -233,6 +235,10 @@ class SchemaMismatch(SpacetimeDBError):
 
 class IdentityChanged(SpacetimeDBError):
     """A reconnect was answered with another identity than before."""
+
+
+class RecordingError(SpacetimeDBError):
+    """A file is no recording of a session, or is broken before its last line."""
 
 
 class StreamOverflow(SpacetimeDBError):

@@ -17,6 +17,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from .plain_frames import Pieces, PlainFrames, Stop
+from .tap import Op, Sender, Tap
 
 __all__ = ["Broken", "Frames", "Payload", "PeerClosed"]
 
@@ -54,6 +55,7 @@ class Frames:
         is_client: Whether this side masks its frames (clients must).
         limit: Bytes that one received message may have.
         fragment: Bytes in each frame of a sent message; None sends a message as one frame.
+        tap: Is shown what passes, if anybody wants to see it.
 
     Attributes:
         PLAIN_FIRST: Whether wsproto is spared a client's plain frames. It makes no difference but in time.
@@ -61,11 +63,14 @@ class Frames:
 
     PLAIN_FIRST: ClassVar[bool] = True
 
-    def __init__(self, *, is_client: bool, limit: int, fragment: int | None = None) -> None:
+    def __init__(self, *, is_client: bool, limit: int, fragment: int | None = None, tap: Tap | None = None) -> None:
         # No extension is ever negotiated, so none is passed (protocol reference, 1.3).
         self._ws = Connection(ConnectionType.CLIENT if is_client else ConnectionType.SERVER)
         self._limit = limit
         self._fragment = fragment
+        self._tap = tap
+        self._me: Sender = "client" if is_client else "server"
+        self._peer: Sender = "server" if is_client else "client"
         self._plain = PlainFrames(limit) if is_client and self.PLAIN_FIRST else None
         self._pieces = Pieces()
         self._pong = b""
@@ -77,7 +82,19 @@ class Frames:
             return
         for item in self._judge(data) if self._plain is None else self._read_plain(self._plain, data):
             self._is_over = isinstance(item, PeerClosed | Broken)
+            if self._tap is not None:
+                self._show(self._tap, item)
             yield item
+
+    def _show(self, tap: Tap, item: Received) -> None:
+        match item:
+            case PeerClosed(code, reason):
+                tap.passed(self._peer, "close", None, None if code == NO_STATUS else code, reason)
+            case Broken():
+                pass  # what does not hold together is nothing that could be shown
+            case _:
+                for payload in item:
+                    tap.passed(self._peer, _op(payload), payload)
 
     def _read_plain(self, plain: PlainFrames, data: bytes) -> Iterator[Received]:
         plain.feed(data)
@@ -115,19 +132,24 @@ class Frames:
                     # Only the newest of several waiting pings is answered, which RFC 6455, 5.5.3 allows: a peer that
                     # sends pings without reading the answers must not fill our memory with them.
                     self._pong = self._ws.send(event.response()) if self._is_open else b""
+                    self._show_control(self._peer, "ping")
                 case CloseConnection():
                     yield self._ended(event)
                     return
-                case _:
-                    pass  # a pong: that something came is what counts, and the connection has seen it
+                case _:  # a pong: that something came is what counts, and the connection has seen it
+                    self._show_control(self._peer, "pong")
 
     def take_pong(self) -> bytes:
         """The answer to the newest ping, once."""
         pong, self._pong = self._pong, b""
+        if pong:
+            self._show_control(self._me, "pong")
         return pong
 
     def message(self, payload: Payload) -> bytes:
         """Frame one message."""
+        if self._tap is not None:
+            self._tap.passed(self._me, _op(payload), payload)
         if self._fragment is None:
             return self._frame(payload, last=True)
         # A frame of text is cut between characters, of which none takes more than four bytes.
@@ -137,6 +159,7 @@ class Frames:
 
     def ping(self) -> bytes:
         """A ping without a payload, as the server sends them."""
+        self._show_control(self._me, "ping")
         return self._ws.send(Ping())
 
     def close(self, code: int, reason: str = "") -> bytes:
@@ -144,7 +167,13 @@ class Frames:
         if self._ws.state not in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
             return b""
         reason = reason.encode("utf-8", "replace").decode()
+        if self._tap is not None:
+            self._tap.passed(self._me, "close", None, None if code == NO_STATUS else code, reason)
         return self._ws.send(CloseConnection(CloseReason.NO_STATUS_RCVD if code == NO_STATUS else code, reason))
+
+    def _show_control(self, sender: Sender, op: Op) -> None:
+        if self._tap is not None:
+            self._tap.passed(sender, op)
 
     @property
     def _is_open(self) -> bool:
@@ -181,3 +210,7 @@ class Frames:
         if code == CloseReason.INVALID_FRAME_PAYLOAD_DATA:
             reason = "its text is not UTF-8"  # the codec's own words depend on how the bytes were cut
         return Broken(code, f"broken WebSocket frame: {reason}")
+
+
+def _op(payload: Payload) -> Op:
+    return "text" if isinstance(payload, str) else "binary"

@@ -85,7 +85,12 @@ class Accepted:
 
 
 class ClientHandshake:
-    """Asks for the upgrade and reads the answer."""
+    """Asks for the upgrade and reads the answer.
+
+    Attributes:
+        request: What is asked.
+        response: What was answered, of a refusal perhaps only the beginning; None before `next_event` has read it.
+    """
 
     def __init__(
         self, endpoint: Endpoint, target: str, protocols: Sequence[str], *, token: str | None, limits: Limits
@@ -98,6 +103,7 @@ class ClientHandshake:
         nonce = generate_nonce()
         self._token = token
         self._protocols = protocols
+        self.response: HttpResponse | None = None
         self._accept_token = generate_accept_token(nonce).decode()
         headers = [
             ("connection", "Upgrade"),
@@ -108,6 +114,7 @@ class ClientHandshake:
         ]
         if token is not None:
             headers.append(("authorization", bearer(token)))
+        self.request = HttpRequest("GET", target, tuple(headers))
         small = attrs.evolve(limits, message_size=min(limits.message_size, REFUSAL_SIZE))
         self._exchange = HttpExchange("GET", endpoint, target, headers, limits=small)
 
@@ -141,6 +148,7 @@ class ClientHandshake:
             response = partial
         if response is NEED_DATA:
             return NEED_DATA
+        self.response = response
         if response.status != 101:
             raise refusal(response.status, response.body, token=self._token)
         return Accepted(self._check(response), self._exchange.trailing_data)

@@ -12,6 +12,7 @@ from .bsatn.values import ConnectionId
 from .connection import Timeouts
 from .limits import Limits
 from .schema import Schema
+from .tap import Tap
 
 __all__ = ["Compression", "Options"]
 
@@ -33,6 +34,7 @@ class Options:
         timeouts: How long to wait for what.
         prepare: Called once with the module's definition, before anything is made of it. What it raises, which must be
             a `SpacetimeDBError`, ends the session.
+        tap: Is shown what passes over all links.
     """
 
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn")
@@ -44,3 +46,4 @@ class Options:
     limits: Limits = attrs.field(factory=Limits)
     timeouts: Timeouts = attrs.field(factory=Timeouts)
     prepare: Callable[[Schema], object] | None = None
+    tap: Tap | None = None

@@ -100,6 +100,11 @@ class SchemaLink:
         """Whether the server does not know this layout."""
         return self._response is not None and self._response.status == 400
 
+    @property
+    def text(self) -> bytes:
+        """The definition as it came; empty if none has."""
+        return b"" if self._response is None else self._response.body
+
     def schema(self) -> Schema:
         """The definition.
 

@@ -36,6 +36,7 @@ from .errors import (
 )
 from .events import NEED_DATA, Advance, Disconnected, Event, NeedData, next_of
 from .handshake import (
+    Accepted,
     ClientHandshake,
     accept_headers,
     is_upgrade,
@@ -47,6 +48,7 @@ from .http import Headers, HttpRequest, HttpServerExchange
 from .limits import Limits
 from .schema import Schema
 from .server import ServerSession
+from .tap import Tap
 from .uri import Endpoint
 from .wire.messages import ClientMessage
 
@@ -94,6 +96,7 @@ class ClientConnection(FramedConnection):
         after: The session whose connection was lost, if this one is to go on with it.
         limits: What the server may cost.
         timeouts: How long to wait for what.
+        tap: Is shown what passes.
         now: The time, on the clock that `handle_timeout` will be called with.
     """
 
@@ -114,6 +117,7 @@ class ClientConnection(FramedConnection):
         after: ClientSession | None = None,
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
+        tap: Tap | None = None,
         now: float = 0.0,
     ) -> None:
         """Make the handshake; `data_to_send` then returns it.
@@ -129,6 +133,7 @@ class ClientConnection(FramedConnection):
         offered = offered_protocols(protocols)
         self._schema = schema
         self._after = after
+        self._tap = tap
         self._session: ClientSession | None = None
         self._handshake = ClientHandshake(endpoint, target, offered, token=token, limits=self._limits)
         self._out.append(self._handshake.data_to_send())
@@ -196,7 +201,7 @@ class ClientConnection(FramedConnection):
     def _read_handshake(self, data: bytes) -> bytes:
         self._handshake.receive_data(data)
         try:
-            answer = self._handshake.next_event()
+            answer = self._next_answer()
         except (ConnectError, RemoteProtocolError) as error:
             self._end(ConnectionInput.REJECTED, error, ABNORMAL, "")
             return b""
@@ -205,6 +210,13 @@ class ClientConnection(FramedConnection):
         self._session = ClientSession(self._schema, protocol=answer.protocol, limits=self._limits, after=self._after)
         self._upgrade(self._session)
         return answer.trailing_data
+
+    def _next_answer(self) -> Accepted | NeedData:
+        try:
+            return self._handshake.next_event()
+        finally:
+            if self._tap is not None and self._handshake.response is not None:
+                self._tap.answered(self._handshake.request, self._handshake.response)
 
     def _handle_delay(self) -> None:
         if self._handshake.is_answered and self._state is ConnectionState.CONNECTING:

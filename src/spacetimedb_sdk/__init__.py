@@ -34,6 +34,7 @@ from spacetimedb_proto.errors import (
     ProcedureError,
     ProtocolError,
     QueryError,
+    RecordingError,
     ReducerError,
     RemoteProtocolError,
     RequestError,
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from .bindings.unread import Overflow
     from .http import BlockingHttpClient, HttpClient
     from .memory import MemoryReport
+    from .replaying import Replay, replay
     from .statistics import Statistics
     from .tabular import Rows
     from .tokens import Token, TokenCli, TokenEnv, TokenFile, TokenSource
@@ -163,6 +165,7 @@ else:
             ".http.async_client": ("HttpClient",),
             ".http.blocking_client": ("BlockingHttpClient",),
             ".memory": ("MemoryReport",),
+            ".replaying": ("Replay", "replay"),
             ".statistics": ("Statistics",),
             ".tabular": ("Rows",),
             ".tokens": ("Token", "TokenCli", "TokenEnv", "TokenFile", "TokenSource"),
@@ -216,11 +219,13 @@ __all__ = [
     "Query",
     "QueryError",
     "QuerySetState",
+    "RecordingError",
     "Reducer",
     "ReducerError",
     "ReducerEvent",
     "Refused",
     "RemoteProtocolError",
+    "Replay",
     "RequestError",
     "Resumed",
     "Retry",
@@ -260,5 +265,6 @@ __all__ = [
     "literal",
     "load_schema",
     "needs_refresh",
+    "replay",
     "sql",
 ]

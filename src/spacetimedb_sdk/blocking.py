@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from spacetimedb_proto.door import door
 
 if TYPE_CHECKING:
+    from os import PathLike
     from ssl import SSLContext
 
     from spacetimedb_proto.backoff import Backoff
@@ -58,6 +59,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     ssl: SSLContext | None = None,
+    record: str | PathLike[str] | None = None,
     timeout: float | None = None,
 ) -> Connection:
     """Connect to a database, and wait until the server has greeted.
@@ -78,6 +80,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         limits: What an untrusted server may cost.
         timeouts: How long to wait for what of the network.
         ssl: TLS settings.
+        record: A file to write everything to that passes.
         timeout: Seconds that any call that waits may take which is not told otherwise, this one included; None for
             ever. Only `for` over a stream is not such a call.
 
@@ -102,5 +105,6 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         limits=limits,
         timeouts=timeouts,
         ssl=ssl,
+        record=record,
     )
     return open_connection(settings, timeout)

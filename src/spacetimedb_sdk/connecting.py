@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
+    from os import PathLike
     from ssl import SSLContext
     from typing import Unpack
 
@@ -47,6 +48,7 @@ def connect(  # the options stand here one by one for those who read the signatu
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     ssl: SSLContext | None = None,
+    record: str | PathLike[str] | None = None,
 ) -> Connecting[Connection]: ...
 
 
@@ -64,6 +66,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     ssl: SSLContext | None = None,
+    record: str | PathLike[str] | None = None,
 ) -> Connecting[Any]:
     """Connect to a database.
 
@@ -91,6 +94,8 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         limits: What an untrusted server may cost.
         timeouts: How long to wait for what: the handshake, a sign of life, the server's goodbye.
         ssl: TLS settings; by default those of `ssl.create_default_context()`.
+        record: A file to write everything to that passes, for `spacetimedb_sdk.replay`. It is replaced if it is there,
+            and holds no token, but all rows and arguments: only its owner may read it.
 
     Raises:
         ConnectError: When entered or awaited: `AuthenticationError`, `DatabaseNotFound`, `UnsupportedProtocol`,
@@ -115,5 +120,6 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         limits=limits,
         timeouts=timeouts,
         ssl=ssl,
+        record=record,
     )
     return Connecting(lambda: open_connection(settings))

@@ -21,6 +21,7 @@ import ssl as tls
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -34,15 +35,12 @@ from spacetimedb_proto.options import Compression
 from spacetimedb_transports.frame import FrameDriver
 
 from .bindings.connection import BaseConnection
-from .bindings.engine import Engine
 from .bindings.listeners import Listener, Listeners
 from .bindings.pending import Pending
 from .bindings.records import TransactionRecord
-from .bindings.streams import Stream
 from .bindings.subscription import Subscription
-from .bindings.tables import TableHandle
-from .bindings.unread import DEFAULT_BUFFER, Overflow, Unread
-from .frame_scripts import FramePending, FrameStream, Script
+from .bindings.unread import DEFAULT_BUFFER, Overflow
+from .frame_scripts import FrameHost, FramePending, FrameStream, Script
 from .opening import Settings, next_token_now
 from .tabular import Rows
 from .token_keeper import TokenKeeper
@@ -59,28 +57,6 @@ ConnectCallback: TypeAlias = Callable[["Connection"], object]
 
 GOODBYE_TIME: Final = 1.0
 """Seconds that leaving a `with` block may take, at most."""
-
-
-class _Host:
-    """What the engine needs of a frame loop."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.now = clock
-
-    def wake(self) -> None:
-        """Nothing is sent before the next tick."""
-
-    def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:  # noqa: ARG002 - nobody waits here
-        return pending
-
-    def table(self, engine: Engine, name: str) -> TableHandle:
-        return TableHandle(engine, name)
-
-    def pending(self, what: str, report: Callable[[Exception, str], None]) -> FramePending[Any]:
-        return FramePending(what, report)
-
-    def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> FrameStream[Any]:
-        return FrameStream(what, unregister, unread)
 
 
 class Connection(BaseConnection):
@@ -104,7 +80,7 @@ class Connection(BaseConnection):
         clock: Callable[[], float],
         ssl: tls.SSLContext | None,
     ) -> None:
-        super().__init__(core, keeper, _Host(clock), FramePending("connect", self._report))
+        super().__init__(core, keeper, FrameHost(clock), FramePending("connect", self._report))
         self._connects: Listeners[ConnectCallback] = Listeners()
         self._opened.add_done_callback(self._tell_connected)
         self._is_leaving = False
@@ -308,6 +284,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     ssl: tls.SSLContext | None = None,
+    record: str | PathLike[str] | None = None,
 ) -> Connection:
     """Begin to connect to a database: nothing is opened or sent before the first `frame_tick`, and none of it waits.
 
@@ -329,9 +306,11 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         limits: What an untrusted server may cost.
         timeouts: How long to wait for what: the handshake, a sign of life, the server's goodbye.
         ssl: TLS settings; by default those of `ssl.create_default_context()`.
+        record: A file to write everything to that passes, as for `spacetimedb_sdk.connect`.
 
     Raises:
-        ConnectError: The address, the database's name or the compression is none. Everything else is raised by ticks.
+        ConnectError: The address, the database's name or the compression is none, or the recording cannot be written.
+            Everything else is raised by ticks.
         LocalProtocolError: One of the protocols is none.
         TypeError: The token is none, and no source of one.
     """
@@ -348,6 +327,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         limits=limits,
         timeouts=timeouts,
         ssl=ssl,
+        record=record,
     )
     core = settings.core(now=time.monotonic())
     if ssl is None and core.endpoint.is_tls:

@@ -1,4 +1,4 @@
-"""Coroutines that go on in the ticks of a frame loop, so that a game's story can be told from top to bottom.
+"""What is waited for in a frame loop, and coroutines that go on in its ticks, so that a game's story can be told whole.
 
 No event loop: what such a coroutine awaits are outcomes and streams of its own connection.
 """
@@ -11,10 +11,13 @@ from typing import Any, Generic, Self, TypeGuard, TypeVar
 
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 
+from .bindings.engine import Engine
 from .bindings.pending import Pending
 from .bindings.streams import Stream
+from .bindings.tables import TableHandle
+from .bindings.unread import Unread
 
-__all__ = ["FramePending", "FrameStream", "Script"]
+__all__ = ["FrameHost", "FramePending", "FrameStream", "Script"]
 
 T = TypeVar("T")
 
@@ -81,6 +84,32 @@ class FrameStream(Stream[T]):
         if waiting is not None:
             waiting()
         return False
+
+
+class FrameHost:
+    """What the engine needs of a frame loop."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.now = clock
+
+    def wake(self) -> None:
+        """Nothing is sent before the next tick."""
+
+    def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:  # noqa: ARG002 - nobody waits here
+        """The outcome to come."""
+        return pending
+
+    def table(self, engine: Engine, name: str) -> TableHandle:
+        """A handle like any other."""
+        return TableHandle(engine, name)
+
+    def pending(self, what: str, report: Callable[[Exception, str], None]) -> FramePending[Any]:
+        """An outcome that scripts may await."""
+        return FramePending(what, report)
+
+    def stream(self, what: str, unregister: Callable[[Stream[Any]], None], unread: Unread[Any]) -> FrameStream[Any]:
+        """A stream to read once a frame."""
+        return FrameStream(what, unregister, unread)
 
 
 class _Turn:

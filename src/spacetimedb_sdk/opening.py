@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from functools import partial
+from os import PathLike
 from ssl import SSLContext
 from typing import Any
 
@@ -26,6 +27,7 @@ from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.wire.compression import available
 
 from .bindings.generated import bindings_of
+from .recording import Recorder
 from .token_keeper import TokenKeeper
 from .tokens import Token, source_of
 
@@ -47,6 +49,7 @@ class Settings:
     limits: Limits | None
     timeouts: Timeouts | None
     ssl: SSLContext | None
+    record: str | PathLike[str] | None = None
     bindings: Any = None
 
     def core(self, now: float) -> DurableConnection:
@@ -56,13 +59,15 @@ class Settings:
             now: The time, on the host's clock.
 
         Raises:
-            ConnectError: The address, the database's name or the compression is none.
+            ConnectError: The address, the database's name or the compression is none, or the recording cannot be
+                written.
             LocalProtocolError: One of the protocols is none.
             TypeError: The bindings are none.
         """
         bindings = None if self.bindings is None else bindings_of(self.bindings)
         endpoint = Endpoint.parse(self.uri)
         backoff = Backoff() if self.reconnect is True else self.reconnect or None
+        recorder = None if self.record is None else Recorder(self.record, self.database)
         options = Options(
             protocols=tuple(self.protocols),
             compression=choose_compression(endpoint, self.compression),
@@ -74,8 +79,12 @@ class Settings:
             limits=self.limits or Limits(),
             timeouts=self.timeouts or Timeouts(),
             prepare=None if bindings is None else partial(bindings.prepare, uri=self.uri, database=self.database),
+            tap=recorder,
         )
-        return DurableConnection(endpoint, self.database, options, chance=random.random, now=now)
+        core = DurableConnection(endpoint, self.database, options, chance=random.random, now=now)
+        if recorder is not None:  # last, so that a file is begun for a session only
+            recorder.open()
+        return core
 
     def keeper(self) -> TokenKeeper:
         """Make what decides about tokens.

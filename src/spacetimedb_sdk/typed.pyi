@@ -2,6 +2,7 @@
 # program runs the same names stand for the SDK's classes themselves (typed.py), so nothing here has a body.
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from os import PathLike
 from ssl import SSLContext
 from typing import Any, Generic, Never, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
@@ -153,6 +154,7 @@ class ConnectOptions(TypedDict, total=False):
     limits: Limits | None
     timeouts: Timeouts | None
     ssl: SSLContext | None
+    record: str | PathLike[str] | None
 
 # `connect` of a generated package: connects to a database that serves its module.
 class Connect(Protocol[_Connection_co]):
