@@ -6,7 +6,7 @@ Nothing here opens, waits or retries.
 
 from .logs import LogLine, LogReader, TraceFrame
 from .operations import Api, Operation
-from .results import CallResult, DatabaseInfo, NewIdentity, Published
+from .results import CallResult, DatabaseInfo, NewIdentity, Published, PublishPlan
 from .statements import ResultColumn, SqlAnswer, SqlResult, table_of
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "LogReader",
     "NewIdentity",
     "Operation",
+    "PublishPlan",
     "Published",
     "ResultColumn",
     "SqlAnswer",

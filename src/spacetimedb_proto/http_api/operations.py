@@ -19,7 +19,7 @@ from ..uri import Endpoint
 from . import results
 from .failures import call_failure, failure, query_failure, server_failure
 from .logs import LogLine, LogReader
-from .results import CallResult, DatabaseInfo, NewIdentity, Published, parsed, reading
+from .results import CallResult, DatabaseInfo, NewIdentity, Published, PublishPlan, parsed, reading
 from .statements import SqlAnswer
 
 __all__ = ["Api", "Operation"]
@@ -27,6 +27,8 @@ __all__ = ["Api", "Operation"]
 T = TypeVar("T")
 
 USER_AGENT: Final = "spacetimedb-sdk-python"
+
+_BYTES: Final = ("content-type", "application/octet-stream")
 
 Fail = Callable[[HttpResponse, "str | None"], SpacetimeDBError]
 
@@ -158,6 +160,7 @@ class Api:
         *,
         clear: bool = False,
         host_type: str | None = None,
+        break_clients: str | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Operation[Published]:
         """Make the database run a program, and the database itself if there is none.
@@ -166,16 +169,43 @@ class Api:
             program: WebAssembly or JavaScript.
             clear: Whether to drop all rows.
             host_type: `Wasm` or `Js`; None leaves it to the server, which takes it for WebAssembly.
+            break_clients: The token of a plan that ends present clients; None for a program that must not.
             options: Others of the protocol reference, 5, as they are in the address.
         """
         params = dict(options or {})
         if clear:
             params["clear"] = "true"
+        if break_clients is not None:
+            params |= {"policy": "BreakClients", "token": break_clients}
         if host_type is not None:
             params["host_type"] = host_type
-        content = ("content-type", "application/octet-stream")
-        request = self._of_database("PUT", params=params, body=program, headers=(content,))
+        request = self._of_database("PUT", params=params, body=program, headers=(_BYTES,))
         return Operation("publish", request, partial(reading, "publish", results.read_published))
+
+    def plan_publish(self, program: bytes, *, host_type: str | None = None) -> Operation[PublishPlan]:
+        """What publishing a program would do; nothing is changed.
+
+        Args:
+            program: WebAssembly or JavaScript.
+            host_type: As for `publish`.
+        """
+        params = {"style": "NoColor"}
+        if host_type is not None:
+            params["host_type"] = host_type
+        request = self._of_database("POST", "pre_publish", params=params, body=program, headers=(_BYTES,))
+        return Operation("the plan to publish", request, partial(reading, "the plan", results.read_plan))
+
+    def add_name(self, name: str) -> Operation[None]:
+        """Give the database another name beside those it has."""
+        content = ("content-type", "text/plain; charset=utf-8")
+        request = self._of_database("POST", "names", body=name.encode(), headers=(content,))
+        return Operation("a name", request, partial(reading, "a name", results.read_named))
+
+    def set_names(self, names: Sequence[str]) -> Operation[None]:
+        """Give the database these names and no others."""
+        body = json.dumps(list(names), ensure_ascii=False).encode()
+        request = self._of_database("PUT", "names", body=body, headers=(("content-type", "application/json"),))
+        return Operation("names", request, partial(reading, "names", results.read_renamed))
 
     def delete(self) -> Operation[None]:
         """Delete the database and all its rows."""

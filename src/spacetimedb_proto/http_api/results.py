@@ -13,9 +13,9 @@ from ..bsatn.types import IDENTITY
 from ..bsatn.values import Identity, TimeDuration
 from ..errors import DecodeError, RemoteProtocolError, SchemaError
 from ..http import HttpResponse
-from ..schema.reader import Node
+from ..schema.reader import Node, Struct
 
-__all__ = ["CallResult", "DatabaseInfo", "NewIdentity", "Published", "parsed", "reading"]
+__all__ = ["CallResult", "DatabaseInfo", "NewIdentity", "PublishPlan", "Published", "parsed", "reading"]
 
 T = TypeVar("T")
 
@@ -65,6 +65,25 @@ class Published:
     name: str | None
     identity: Identity
     is_new: bool
+
+
+@attrs.frozen
+class PublishPlan:
+    """What publishing a program would do to a database that is there.
+
+    Attributes:
+        is_possible: Whether rows can stay: otherwise only `clear=True` publishes it.
+        text: What would change, or why the rows cannot stay, for people.
+        breaks_clients: Whether present clients would be ended, which `publish(..., break_clients=plan.token)` allows.
+        is_major_upgrade: Whether the program is for another major version of the server's than the present one.
+        token: Stands for exactly this plan; empty if it is not possible. It is no secret.
+    """
+
+    is_possible: bool
+    text: str
+    breaks_clients: bool = False
+    is_major_upgrade: bool = False
+    token: str = ""
 
 
 @attrs.frozen
@@ -147,6 +166,45 @@ def read_published(node: Node) -> Published:
         identity=Identity.from_hex(fields["database_identity"].text()),
         is_new=fields["op"].text() == "created",
     )
+
+
+def read_plan(node: Node) -> PublishPlan:
+    """What a publication would do."""
+    variant, payload = node.variant(("AutoMigrate", "ManualMigrate"))
+    if variant == "ManualMigrate":
+        fields = payload.struct(("reason", "major_version_upgrade"))
+        return PublishPlan(
+            is_possible=False, text=fields["reason"].text(), is_major_upgrade=_flag(fields, "major_version_upgrade")
+        )
+    if variant != "AutoMigrate":
+        raise node.fail("a plan", variant)
+    fields = payload.struct(("migrate_plan", "break_clients", "token", "major_version_upgrade"))
+    return PublishPlan(
+        is_possible=True,
+        text=fields["migrate_plan"].text(),
+        breaks_clients=fields["break_clients"].boolean(),
+        is_major_upgrade=_flag(fields, "major_version_upgrade"),
+        token=fields["token"].text(),
+    )
+
+
+def _flag(fields: Struct, name: str) -> bool:
+    """Older servers do not have all of them."""
+    node = fields.get(name)
+    return node is not None and node.boolean()
+
+
+def read_named(node: Node) -> None:
+    """The answer to a new name."""
+    variant, _ = node.variant(("Success",))
+    if variant != "Success":
+        raise node.fail("a success", variant)
+
+
+def read_renamed(node: Node) -> None:
+    """The answer to other names: the bare word, as an enum without payload is."""
+    if node.value != "Success":
+        read_named(node)
 
 
 def read_identities(node: Node) -> tuple[Identity, ...]:

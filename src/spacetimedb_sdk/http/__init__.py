@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         LogLine,
         NewIdentity,
         Published,
+        PublishPlan,
         ResultColumn,
         TraceFrame,
     )
@@ -40,6 +41,7 @@ else:
                 "DatabaseInfo",
                 "LogLine",
                 "NewIdentity",
+                "PublishPlan",
                 "Published",
                 "ResultColumn",
                 "TraceFrame",
@@ -63,6 +65,7 @@ __all__ = [
     "LogStream",
     "NewIdentity",
     "Progress",
+    "PublishPlan",
     "Published",
     "ResultColumn",
     "SqlResult",

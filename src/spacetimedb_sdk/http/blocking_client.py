@@ -7,7 +7,7 @@ import ssl as tls
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,6 +22,7 @@ from spacetimedb_proto.http_api import (
     NewIdentity,
     Operation,
     Published,
+    PublishPlan,
 )
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.schema import Schema
@@ -312,20 +313,60 @@ class BlockingHttpClient:
         operation = self._core.api.logs(lines, follow=True)
         return LogStream(lambda: self._run(self._core.open(operation)))
 
-    def publish(self, program: bytes, *, clear: bool = False, host_type: str | None = None) -> Published:
+    def add_name(self, name: str) -> None:
+        """Give the database another name beside those it has.
+
+        Raises:
+            AuthenticationError: The database or the name is somebody else's.
+            RequestError: The name is no good one, or taken.
+        """
+        self._do(self._core.api.add_name(name))
+
+    def set_names(self, names: Sequence[str]) -> None:
+        """Give the database these names and no others. A client that knows it by one that is gone finds it no more.
+
+        Raises:
+            AuthenticationError: The database is somebody else's.
+            RequestError: A name is no good one, or taken.
+        """
+        self._do(self._core.api.set_names(names))
+
+    def plan_publish(self, program: bytes, *, host_type: str | None = None) -> PublishPlan:
+        """What `publish` would do to the database. Nothing is changed.
+
+        Args:
+            program: As for `publish`.
+            host_type: As for `publish`.
+
+        Raises:
+            AuthenticationError: The database is somebody else's.
+            DatabaseNotFound: There is none, so publishing would create it.
+            RequestError: The program cannot be used.
+        """
+        return self._do(self._core.api.plan_publish(program, host_type=host_type))
+
+    def publish(
+        self,
+        program: bytes,
+        *,
+        clear: bool = False,
+        host_type: str | None = None,
+        break_clients: str | None = None,
+    ) -> Published:
         """Make the database run a program. Where there is no such database it is created, and this client owns it.
 
         Args:
             program: The module: WebAssembly or JavaScript.
             clear: Whether to drop all rows.
             host_type: `"Wasm"` or `"Js"`; None leaves it to the server, which expects WebAssembly.
+            break_clients: The token of a plan that `breaks_clients`; without it, the server refuses such a program.
 
         Raises:
             AuthenticationError: The database is somebody else's.
             RequestError: The program cannot be used, or its tables do not fit the rows that are there.
             OutcomeUnknown: The connection ended before there was an answer.
         """
-        return self._do(self._core.api.publish(program, clear=clear, host_type=host_type))
+        return self._do(self._core.api.publish(program, clear=clear, host_type=host_type, break_clients=break_clients))
 
     def delete(self) -> None:
         """Delete the database and all its rows.

@@ -23,7 +23,7 @@ from spacetimedb_proto.errors import (
     RequestError,
 )
 from spacetimedb_proto.http import HttpResponse
-from spacetimedb_proto.http_api import Api, LogLine, LogReader, TraceFrame
+from spacetimedb_proto.http_api import Api, LogLine, LogReader, PublishPlan, TraceFrame
 from spacetimedb_proto.schema import Schema
 from spacetimedb_proto.schema.definitions import Function, Param
 from spacetimedb_proto.schema.model import by_name
@@ -280,3 +280,29 @@ def test_a_line_without_end(monkeypatch):
     monkeypatch.setattr("spacetimedb_proto.http_api.logs.LINE_SIZE", 10)
     with pytest.raises(RemoteProtocolError, match="^logs: expected lines of at most 10 bytes, got a longer one$"):
         LogReader().receive_data(b"x" * 11)
+
+
+# --- plans and names --------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_is_not_possible():
+    text = '{"ManualMigrate":{"reason":"column removed"}}'
+    plan = API.plan_publish(b"x").read(answer(200, text))
+    assert plan == PublishPlan(is_possible=False, text="column removed")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"Other":{}}', '{"AutoMigrate":{}}', '{"AutoMigrate":{"token":1}}', "[]", "1"])
+def test_plans_that_cannot_be_understood(text):
+    with pytest.raises(RemoteProtocolError, match="^the plan: the answer cannot be understood: "):
+        API.plan_publish(b"x").read(answer(200, text))
+
+
+def test_names_that_are_refused():
+    with pytest.raises(RequestError) as caught:
+        API.set_names(["a"]).read(answer(400, "in use"))
+    assert caught.value.status == 400
+    with pytest.raises(AuthenticationError):
+        API.set_names(["a"]).read(answer(401, '{"PermissionDenied":{"domain":"a"}}'))
+    for operation in (API.set_names(["a"]), API.add_name("a")):
+        with pytest.raises(RemoteProtocolError, match="expected a success, got PermissionDenied"):
+            operation.read(answer(200, '{"PermissionDenied":{"domain":"a"}}'))

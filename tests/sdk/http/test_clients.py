@@ -33,61 +33,19 @@ from spacetimedb_sdk import (
     TokenFile,
     sql,
 )
-from spacetimedb_sdk.http import CallResult, Progress
+from spacetimedb_sdk.http import CallResult, Progress, PublishPlan
 from spacetimedb_sdk.testing import Module, Row, serve
 from tests.http_server import HttpServer, hang_up, recorded, reply
 from tests.loopback import PATIENCE, closed_port, tls_contexts
 from tests.schemas import SCHEMAS, schema
+
+from .hosts import Threaded
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.sig"
 OWNER = Identity.from_hex("c2005fe74a4af4dd1d52d6db8dd243ad66aad668b936466df3f6e44910c7f9c4")
 SDK_TEST = (SCHEMAS / "sdk-test.v10.json").read_bytes()
-
-
-class Threaded:
-    """The blocking client for tests that await: each method runs in a thread."""
-
-    def __init__(self, *args, client=None, **kwargs):
-        self.client = client or BlockingHttpClient(*args, **kwargs)
-
-    def __getattr__(self, name):
-        method = getattr(self.client, name)
-        return lambda *args, **kwargs: anyio.to_thread.run_sync(lambda: method(*args, **kwargs))
-
-    def options(self, **options):
-        return Threaded(client=self.client.options(**options))
-
-    def follow_logs(self, *args):
-        return ThreadedLines(self.client.follow_logs(*args))
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *_):
-        self.client.close()
-
-
-class ThreadedLines:
-    def __init__(self, lines):
-        self.lines = lines
-
-    async def __aenter__(self):
-        await anyio.to_thread.run_sync(self.lines.__enter__)
-        return self
-
-    async def __aexit__(self, *_):
-        self.lines.close()
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        line = await anyio.to_thread.run_sync(lambda: next(self.lines, None))
-        if line is None:
-            raise StopAsyncIteration
-        return line
 
 
 @pytest.fixture(params=["asyncio", "trio", "threads"])
@@ -231,6 +189,38 @@ async def test_a_schema_of_an_older_server(make):
 
 
 # --- the rest of the API ----------------------------------------------------------------------------------------------
+
+
+async def test_names(make):
+    with HttpServer(lambda request, _: reply(200, b'"Success"' if request.method == "PUT" else NAMED)) as server:
+        async with make(server.uri, "t-http", token=TOKEN) as client:
+            await client.set_names(["a", "ä"])
+            await client.add_name("b")
+        assert [(request.method, request.target, request.body) for request in server.requests] == [
+            ("PUT", "/v1/database/t-http/names", '["a", "ä"]'.encode()),
+            ("POST", "/v1/database/t-http/names", b"b"),
+        ]
+
+
+NAMED = b'{"Success":{"domain":"b","database_identity":"' + b"c2" * 32 + b'"}}'
+PLAN = (
+    b'{"AutoMigrate":{"migrate_plan":"- added table","break_clients":true,"token":"ab12",'
+    b'"major_version_upgrade":false}}'
+)
+
+
+async def test_a_plan_before_it_is_carried_out(make):
+    with HttpServer(
+        lambda request, _: reply(200, PLAN) if request.method == "POST" else recorded("publish-again")
+    ) as server:
+        async with make(server.uri, "t-http", token=TOKEN) as client:
+            plan = await client.plan_publish(b"x", host_type="Js")
+            assert plan == PublishPlan(is_possible=True, text="- added table", breaks_clients=True, token="ab12")
+            assert not (await client.publish(b"x", break_clients=plan.token)).is_new
+        assert [request.target for request in server.requests] == [
+            "/v1/database/t-http/pre_publish?style=NoColor&host_type=Js",
+            "/v1/database/t-http?policy=BreakClients&token=ab12",
+        ]
 
 
 async def test_administration(make):
