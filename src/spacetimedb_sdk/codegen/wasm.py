@@ -77,7 +77,7 @@ def _wasmtime() -> Any:
         return importlib.import_module("wasmtime")  # not at the top: it is large, and only generators need it
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "reading a compiled module needs the package `wasmtime`: run `pip install wasmtime`, "
+            "reading a compiled module needs the package `wasmtime`: run `pip install 'spacetimedb-sdk[wasm]'`, "
             "or read the schema from a server",
             name=error.name,
         ) from error

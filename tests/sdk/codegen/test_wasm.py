@@ -124,5 +124,5 @@ def test_writing_before_there_is_memory(tmp_path):
 
 def test_without_wasmtime_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "wasmtime", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install wasmtime"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'spacetimedb-sdk\[wasm\]'"):
         wasm.describe(b"")
