@@ -12,7 +12,7 @@ import pytest
 from spacetimedb_sdk import TokenFile
 from spacetimedb_sdk.cli import serve
 from spacetimedb_sdk.cli.serve import load_module
-from tests.http_server import HttpServer, recorded
+from tests.http_server import HttpServer, recorded, reply
 from tests.sdk.cli.support import EXAMPLES
 
 
@@ -91,6 +91,40 @@ def test_rows_are_dropped_only_if_somebody_agrees(program, host, tmp_path, monke
     (target,) = host.targets("PUT")
     assert "clear=true" in target
     assert "host_type=Js" in target
+
+
+PLAN = {"migrate_plan": "- a table is added", "token": "ab12", "major_version_upgrade": False}
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_plan(program, tmp_path, breaks):
+    code = tmp_path / "module.wasm"
+    code.write_bytes(b"\0asm")
+    plan = json.dumps({"AutoMigrate": {**PLAN, "break_clients": breaks}}).encode()
+
+    def answer(request, link):
+        return reply(200, plan) if "pre_publish" in request.target else published(request, link)
+
+    with HttpServer(answer) as server:
+        done = program("publish --plan", code, uri=server.uri)
+        assert (done.code, done.lines[0]) == (5 if breaks else 0, "- a table is added")
+        assert server.targets("PUT") == []
+        program("publish --break-clients", code, uri=server.uri).ok()
+        (target,) = server.targets("PUT")
+    assert ("token=ab12" in target) is breaks
+
+
+def test_a_plan_that_loses_rows(program, tmp_path):
+    code = tmp_path / "module.wasm"
+    code.write_bytes(b"\0asm")
+    plan = json.dumps({"ManualMigrate": {"reason": "a column is gone", "major_version_upgrade": False}}).encode()
+
+    def answer(request, link):
+        return reply(200, plan) if "pre_publish" in request.target else published(request, link)
+
+    with HttpServer(answer) as server:
+        done = program("publish --plan --json", code, uri=server.uri)
+    assert (done.code, done.json["is_possible"], done.json["text"]) == (5, False, "a column is gone")
 
 
 def test_delete(program, host, monkeypatch):
