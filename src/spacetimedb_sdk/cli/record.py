@@ -1,0 +1,111 @@
+"""`spacetimedb-sdk record` and `replay`: what passes between a client and a server, kept and played again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .changes import ChangeLines, live_view
+from .output import AsJson, errors
+from .subscribe import query_of
+from .target import Target, command, with_target
+from .waiting import each
+
+if TYPE_CHECKING:
+    from spacetimedb_proto.schema import Schema
+
+    from ..replaying import Replay
+
+__all__ = ["record", "replay"]
+
+
+@with_target
+def record(
+    target: Target,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file; it must not be there.")],
+    queries: Annotated[
+        list[str] | None, typer.Argument(help="Names of tables, or SQL; by default everything that is public.")
+    ] = None,
+) -> None:
+    """Subscribe, and write all that passes to a file until Ctrl-C. Tokens are left out."""
+    if out.exists():
+        raise typer.BadParameter(f"--out: {out} is there already")
+    with target.connect(record=out) as conn:
+        transactions = conn.transactions()
+        wanted = [query_of(words) for words in queries or []]
+        subscription = conn.subscribe(*wanted) if wanted else conn.subscribe_to_all_tables()
+        errors().print(
+            f"recording {len(subscription.queries)} queries to {out}, until Ctrl-C", markup=False, soft_wrap=True
+        )
+        for _ in each(transactions):  # which are in the file by now
+            continue
+
+
+@command
+def replay(
+    *,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What `record` has written.")],
+    speed: Annotated[
+        float, typer.Option("--speed", min=0.0, help="How many times as fast as it was; 0 is as fast as it goes.")
+    ] = 0.0,
+    schema: Annotated[
+        Path | None, typer.Option("--schema", exists=True, dir_okay=False, help="The definition, where there is none.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play a recording: a live picture of the tables at a terminal, one JSON object per change in a pipe."""
+    from ..replaying import replay as opened
+
+    with opened(file, schema=None if schema is None else _definition(schema)) as session:
+        if sys.stdout.isatty() and not as_json:
+            _show_live(session, speed or 1.0, file.name)
+        else:
+            _write_changes(session, speed)
+
+
+def _definition(path: Path) -> Schema:
+    from spacetimedb_proto.schema import load_schema
+
+    return load_schema(path.read_bytes())
+
+
+def _write_changes(session: Replay, speed: float) -> None:
+    lines, transactions = ChangeLines(session.schema), session.transactions()
+
+    def write() -> None:
+        for transaction in transactions:
+            lines.write(transaction.changes)
+
+    _each_step(session, speed, write)
+
+
+def _show_live(session: Replay, speed: float, title: str) -> None:
+    from rich.live import Live
+
+    view, transactions = live_view(title, session.schema), session.transactions()
+    with Live(auto_refresh=False, vertical_overflow="crop") as live:
+
+        def draw() -> None:
+            for transaction in transactions:
+                view.take(transaction.changes, session.time)
+            live.update(view.drawn(session.time, live.console.height, f"at {session.time:,.1f} s"), refresh=True)
+
+        _each_step(session, speed, draw)
+
+
+def _each_step(session: Replay, speed: float, tell: Callable[[], None]) -> None:
+    """Play to the end, and tell after each moment at which something passed."""
+    tell()
+    while (due := session.next_time) is not None and not session.is_over:
+        if speed and due > session.time:
+            time.sleep((due - session.time) / speed)
+        session.run(due)
+        tell()
+    session.run()
+    tell()
