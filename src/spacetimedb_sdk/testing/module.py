@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, Final, TypeAlias, TypeVar, cast, dataclass_transform, overload
+from typing import Any, Final, TypeAlias, TypeVar, cast, dataclass_transform, get_args, overload
 
 import attrs
 
@@ -20,7 +20,7 @@ from .cases import AS_WRITTEN, CONVERTED, snake_case
 from .declarations import Lifecycle, ModuleFunction, ModuleTable, ModuleView
 from .definitions import define_function, define_table, define_views, with_defaults, with_schedules
 from .perspective import check_filters
-from .typespace import TypeBuilder, row_class, sum_class, wire_name
+from .typespace import TypeBuilder, UnionSum, row_class, sum_class, wire_name
 
 __all__ = ["Module"]
 
@@ -62,6 +62,7 @@ class Module:
         self._naming = CONVERTED if convert_names else AS_WRITTEN
         self._classes: list[type[Any]] = []
         self._sums: list[type[Any]] = []
+        self._unions: list[UnionSum] = []
 
     def __repr__(self) -> str:
         return f"<Module {self.name!r} with {len(self.tables)} tables, {len(self.functions)} functions>"
@@ -88,6 +89,27 @@ class Module:
         self._check_open(cls.__name__)
         self._sums.append(sum_class(cls, self._naming))
         return cls
+
+    def union(self, name: str, union: Any) -> None:
+        """Let a union of classes be a sum, `Shape = Circle | Rectangle | Nothing`, which type checkers understand.
+
+        Its variants are called after the classes, which are attrs classes. A class without fields is a variant without
+        payload, one with a single field a variant with that payload, and any other is a payload itself.
+
+        Args:
+            name: What the sum is called.
+            union: At least two classes.
+
+        Raises:
+            TypeError: It is no union of attrs classes.
+        """
+        self._check_open(name)
+        classes = get_args(union)
+        if len(classes) < 2 or not all(isinstance(cls, type) and attrs.has(cls) for cls in classes):
+            raise TypeError(f"{name}: expected a union of attrs classes, got {union!r}")
+        for cls in classes:
+            self._register(cls)
+        self._unions.append(UnionSum(name, classes))
 
     @overload
     def table(self, cls: C, /) -> C: ...
@@ -313,7 +335,7 @@ class Module:
         Raises:
             TypeError: Something is declared wrongly; says what.
         """
-        types = TypeBuilder(self._classes, self._sums, self._naming)
+        types = TypeBuilder(self._classes, self._sums, self._unions, self._naming)
         plain = [define_table(types, table) for table in self.tables.values()]
         views = list(define_views(types, self.views.values(), plain))
         functions = [define_function(types, function) for function in self.functions.values()]
@@ -336,6 +358,8 @@ class Module:
         """The same schema, whose values are of the module's classes."""
         for slot, cls in types.classes_in_use():
             schema.types.bind(slot, cls)
+        for sum_, slot in types.union_slots.items():
+            schema.types.bind_union(slot, sum_.classes)
         return schema
 
 

@@ -45,7 +45,7 @@ from spacetimedb_proto.schema.definitions import TypeDef
 from .cases import AS_WRITTEN, Naming
 from .columns import Marker
 
-__all__ = ["TypeBuilder", "function_hints", "markers", "row_class", "sum_class", "wire_name"]
+__all__ = ["TypeBuilder", "UnionSum", "function_hints", "markers", "row_class", "sum_class", "wire_name"]
 
 _PLAIN: Final[Mapping[Any, AlgebraicType]] = {
     bool: Primitive.BOOL,
@@ -117,6 +117,25 @@ def _hints(thing: Any, title: str, namespace: Mapping[str, Any], known: Mapping[
         raise TypeError(f"{title}: its annotations cannot be evaluated: {error}") from error
 
 
+@attrs.frozen
+class UnionSum:
+    """A sum whose variants are classes of their own: a union of them, by any name.
+
+    Attributes:
+        name: Of the sum.
+        classes: Its variants, in order. One without fields has no payload, one with a single field that field's, and
+            any other is its payload.
+    """
+
+    name: str
+    classes: tuple[type[Any], ...]
+
+    @property
+    def union(self) -> Any:
+        """The union of the classes."""
+        return Union[self.classes]  # noqa: UP007 - how many they are is not known here
+
+
 @attrs.define
 class TypeBuilder:
     """Collects the types of one module.
@@ -124,21 +143,26 @@ class TypeBuilder:
     Attributes:
         classes: Products that were registered, tables' rows included.
         sums: Sums that were registered.
+        unions: Sums that were registered and are unions of classes.
         naming: What becomes of their names.
         typespace: The slots so far.
         slots: Which class has which slot.
+        union_slots: Which union has which slot.
     """
 
     classes: list[type[Any]]
     sums: list[type[Any]]
+    unions: list[UnionSum]
     naming: Naming
     typespace: list[AlgebraicType] = attrs.field(factory=list[AlgebraicType], init=False)
     slots: dict[type[Any], int] = attrs.field(factory=dict[type[Any], int], init=False)
+    union_slots: dict[UnionSum, int] = attrs.field(factory=dict[UnionSum, int], init=False)
 
     @property
     def known(self) -> dict[str, Any]:
-        """Registered classes by name, for annotations that are text."""
-        return {cls.__name__: cls for cls in (*self.classes, *self.sums)}
+        """What was registered by name, for annotations that are text."""
+        classes = {cls.__name__: cls for cls in (*self.classes, *self.sums)}
+        return classes | {sum_.name: sum_.union for sum_ in self.unions}
 
     def definitions(self) -> tuple[TypeDef, ...]:
         """Names of all slots.
@@ -146,13 +170,15 @@ class TypeBuilder:
         Raises:
             TypeError: Two classes have the same name.
         """
-        names: dict[str, type[Any]] = {}
-        for cls in self.slots:
-            name = self.naming.pascal(cls.__name__)
-            other = names.setdefault(name, cls)
-            if other is not cls:
-                raise TypeError(f"two types have the name {name}: one of {cls.__module__}, one of {other.__module__}")
-        return tuple(TypeDef(slot=self.slots[names[name]], name=name) for name in sorted(names))
+        names: dict[str, tuple[int, str]] = {}
+        for name, slot, home in (
+            *((cls.__name__, slot, cls.__module__) for cls, slot in self.slots.items()),
+            *((sum_.name, slot, "a union") for sum_, slot in self.union_slots.items()),
+        ):
+            other, place = names.setdefault(self.naming.pascal(name), (slot, home))
+            if other != slot:
+                raise TypeError(f"two types have the name {name}: one of {home}, one of {place}")
+        return tuple(TypeDef(slot=names[name][0], name=name) for name in sorted(names))
 
     def fields(self, cls: type[Any]) -> dict[str, Any]:
         """The annotations of a class, by attribute and in order."""
@@ -169,6 +195,21 @@ class TypeBuilder:
             self.typespace.append(UNIT)
             self.typespace[self.slots[cls]] = self._structure(cls)
         return Ref(self.slots[cls])
+
+    def _union_reference(self, sum_: UnionSum) -> Ref:
+        """The slot of a union, as `reference` has it."""
+        if sum_ not in self.union_slots:
+            slot = self.union_slots[sum_] = len(self.typespace)
+            self.typespace.append(UNIT)
+            names = [self.naming.camel(wire_name(cls.__name__)) for cls in sum_.classes]
+            self.typespace[slot] = Sum(tuple(map(Element, names, map(self._payload, sum_.classes))))
+        return Ref(self.union_slots[sum_])
+
+    def _payload(self, cls: type[Any]) -> AlgebraicType:
+        fields = list(self.fields(cls).items())
+        if len(fields) > 1:
+            return self.reference(cls)
+        return self.algebraic(fields[0][1], f"{cls.__name__}.{fields[0][0]}") if fields else UNIT
 
     def _structure(self, cls: type[Any]) -> AlgebraicType:
         if issubclass(cls, enum.Enum):
@@ -225,6 +266,10 @@ class TypeBuilder:
 
     def _union(self, args: tuple[Any, ...], where: str) -> AlgebraicType:
         present = [arg for arg in args if arg is not type(None)]
+        for sum_ in self.unions:
+            if set(sum_.classes) == set(present):
+                found = self._union_reference(sum_)
+                return found if len(present) == len(args) else option(found)
         if len(args) == 2 and len(present) == 1:
             (payload,) = present
             if get_origin(payload) is not Some:
@@ -236,7 +281,7 @@ class TypeBuilder:
         if [get_origin(arg) for arg in args] == [Ok, Err]:
             ok, err = (self.algebraic(get_args(arg)[0], where) for arg in args)
             return result(ok, err)
-        raise TypeError(f"{where}: of unions only T | None and Ok[T] | Err[E] are types; for others use @module.sum")
+        raise TypeError(f"{where}: of unions only T | None and Ok[T] | Err[E] are types; others need module.union")
 
     def classes_in_use(self) -> Iterator[tuple[int, type[Any]]]:
         """All slots and what their values are in Python."""
