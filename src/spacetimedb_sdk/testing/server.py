@@ -25,6 +25,7 @@ from spacetimedb_transports.anyio import Pump
 from .clocks import system_clock
 from .context import ReducerContext
 from .database import Database
+from .faults import Faults
 from .module import Module
 from .service import Service
 from .site import SERVED_PROTOCOLS, Release, Site
@@ -94,6 +95,9 @@ class Server:
     """A server that runs between `start` and `stop`, which `with` and `async with` call. Made by `serve`.
 
     Stopped and started again it has the same address, the same rows and the same identities.
+
+    Attributes:
+        faults: What is to go wrong with the messages that it sends.
     """
 
     def __init__(self, site: Site, port: int) -> None:
@@ -103,6 +107,7 @@ class Server:
         self._portal: BlockingPortal | None = None
         self._links = _Links(site)
         self._ticker = Ticker(site)
+        self.faults = Faults(site.plan, self._do)
 
     def __repr__(self) -> str:
         return f"<Server of {self.database!r} at {self.uri if self._portal else 'no address yet'}>"

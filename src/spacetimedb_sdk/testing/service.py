@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Literal, TypeAlias, cast
 
-from spacetimedb_proto.bsatn.values import ConnectionId
+from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.errors import ConnectionRefused
 from spacetimedb_proto.events import NEED_DATA, Disconnected, NeedData
 from spacetimedb_proto.http import HttpRequest
@@ -23,6 +23,7 @@ from spacetimedb_proto.wire.messages import ServerMessage
 
 from .api import answer
 from .database import Client, Database
+from .faults import Gate
 from .requests import Answer, Headers, Refusal, target_of
 from .sessions import SessionKey
 from .site import Credentials, Site
@@ -62,6 +63,7 @@ class Service:
         self._wake: Callable[[], None] = _nobody
         self._hang_up: Callable[[], None] = _nobody
         self._connection = ServerConnection(limits=LIMITS, now=now)
+        self._gate = Gate(site.plan, self)
         self._visit: tuple[Database, Client] | None = None
         self._session_key: SessionKey | None = None
         self._unfollow: Callable[[], None] = _nobody
@@ -80,15 +82,17 @@ class Service:
 
     def receive_data(self, data: bytes) -> None:
         """Take in bytes."""
-        self._connection.receive_data(data)
+        data = self._gate.receive(data)
+        if data:
+            self._connection.receive_data(data)
 
     def receive_eof(self, reason: str = "") -> None:
         """No more bytes will come."""
         self._connection.receive_eof(reason)
 
     def data_to_send(self) -> bytes:
-        """Take what must go out."""
-        return self._connection.data_to_send()
+        """Take what must go out; to be asked again until there is nothing."""
+        return self._gate.send(self._connection.data_to_send())
 
     def next_deadline(self) -> float | None:
         """When to call `handle_timeout`."""
@@ -108,6 +112,20 @@ class Service:
         self._connection.drop()
         self._hang_up()
 
+    @property
+    def identity(self) -> Identity | None:
+        """The client's; None while there is none."""
+        return None if self._visit is None else self._visit[1].caller.identity
+
+    def catch_up(self, data: bytes) -> None:
+        """Take in what was held back on the way here, do it, and send what there is to send."""
+        if data:
+            self._connection.receive_data(data)
+            while (event := self.next_event()) is not NEED_DATA:
+                if isinstance(event, Disconnected):
+                    self._hang_up()
+        self._wake()
+
     def next_event(self) -> ServerEvent | NeedData:
         """Do the next thing that the client asked for, and return what that was; `Disconnected` is the last."""
         event = self._connection.next_event()
@@ -120,6 +138,7 @@ class Service:
                 self._shake_hands(event)
             case Disconnected():
                 self.leave()
+                self._gate.leave()
                 self._site.links.pop(self, None)
             case _:
                 if event is not NEED_DATA and self._visit is not None:

@@ -23,6 +23,7 @@ from spacetimedb_proto.websocket import UpgradeRequest
 from spacetimedb_proto.wire import PROTOCOLS
 
 from .database import Database
+from .faults import Faults, Plan
 from .module import Module
 from .requests import Headers, Refusal, header_of
 from .sessions import Holder, Sessions
@@ -88,6 +89,8 @@ class Site:
         protocols: Full names, in the order of preference.
         release: As given.
         sessions: Which links hold which.
+        plan: The faults that have not happened yet.
+        faults: What adds some: see `Faults`.
 
     Raises:
         LocalProtocolError: One of the protocols is unknown.
@@ -110,6 +113,8 @@ class Site:
         self.release: Release = release
         self.protocols = tuple(name for name in PROTOCOLS if name in offered)
         self.sessions = Sessions()
+        self.plan = Plan()
+        self.faults = Faults(self.plan, lambda act: act())
         self.links: dict[OpenLink, None] = {}
         self._refusals: deque[Refusal] = deque()
         self._random_bytes = random_bytes
