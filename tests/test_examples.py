@@ -136,10 +136,12 @@ def test_what_the_web_application_streams(server: Server, monkeypatch: pytest.Mo
 
 
 def test_a_notebook(chat: ModuleType, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("pandas")
     notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))
     names: dict[str, object] = {"__name__": "notebook"}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
     assert names["lengths"] == [4, 17]
+    assert list(names["frame"]["text"]) == ["hello", "is anybody there?", "no"]
     assert "message" in capsys.readouterr().out
