@@ -214,8 +214,7 @@ def _updates(queries: Iterable[Query], storage: RowSource, changes: Mapping[str,
     """What a transaction changed, one entry per query that it concerns."""
     found: dict[str, list[TableRows]] = {}
     for query in queries:
-        is_concerned = any(table.name in changes for table in query.sources)
-        rows = _changed(query, storage, changes) if is_concerned else None
+        rows = _changed(query, storage, changes)
         if rows is not None:
             found.setdefault(query.table.name, []).append(rows)
     return [TableUpdate(name, rows) for name, rows in found.items()]
@@ -231,7 +230,10 @@ def _has_rows(query: Query, storage: RowSource) -> bool:
 
 
 def _changed(query: Query, storage: RowSource, changes: Mapping[str, Changes]) -> TableRows | None:
-    inserts, deletes = map(RowList.of, query.changed(storage, changes))
+    entered, left = query.changed(storage, changes)
+    if not entered and not left:  # as it is for most clients in most transactions, so it must cost little
+        return None
+    inserts, deletes = RowList.of(entered), RowList.of(left)
     if query.table.is_event:
         return EventTableRows(inserts) if inserts else None
-    return PersistentTableRows(inserts, deletes) if inserts or deletes else None
+    return PersistentTableRows(inserts, deletes)
