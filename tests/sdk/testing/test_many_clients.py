@@ -76,7 +76,7 @@ def test_nothing_is_lost_and_nothing_out_of_order():
         else:
             row = member.next_row()
             database.run(lambda ctx, row=row: put(ctx, row))
-        if number % ROUND == 0:
+        if number % ROUND == 0 or number == TRANSACTIONS:
             for each in members:
                 each.look()
     assert sum(member.count for member in members) == TRANSACTIONS
