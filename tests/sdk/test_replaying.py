@@ -22,6 +22,7 @@ from spacetimedb_sdk import (
 )
 from spacetimedb_sdk.blocking import connect
 from spacetimedb_sdk.testing import serve
+from tests.behaviour.hosts_generated import package
 from tests.behaviour_module import Pair, behaviour
 from tests.proto.test_recorded_connections import play, told
 from tests.schemas import schema
@@ -277,3 +278,9 @@ def test_transactions_of_others(tmp_path):
     with replay(recorded(name), schema=schema(load(name).module)) as session:
         kinds = {type(event) for event in session}
     assert kinds & {Transaction, ReducerEvent, SubscribeApplied}
+
+
+def test_rows_are_of_a_generated_packages_classes(recording):
+    with replay(recording, bindings=package()) as session:
+        session.run()
+        assert {type(row) for row in session.db.pair} == {package().Pair}
