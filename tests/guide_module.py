@@ -44,6 +44,12 @@ class Sale:
     price: u32
 
 
+@guide.table(public=True)
+class Item:
+    id: PrimaryKey[u32]
+    name: str
+
+
 @guide.client_connected
 def client_connected(ctx: ReducerContext) -> None:
     if ctx.db.user.find(identity=ctx.sender) is None:

@@ -23,6 +23,7 @@ import anyio
 import pytest
 
 import spacetimedb_sdk
+import spacetimedb_sdk.blocking
 from spacetimedb_sdk.bindings.streams import Stream
 from spacetimedb_sdk.http.async_client import AsyncLogStream
 from spacetimedb_sdk.testing import Server, serve
@@ -36,7 +37,7 @@ ELSEWHERE = {
     "docs/tutorial.md",
 }
 ADDRESSES = re.compile(r"http://127\.0\.0\.1:3000|https://maincloud\.spacetimedb\.com")
-DATABASES = re.compile(r'"(my-database|arena)"')
+DATABASES = re.compile(r'"(my-database|arena|shop)"')
 ADA = spacetimedb_sdk.Identity.from_hex(f"{1:064x}")
 
 
@@ -119,6 +120,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setitem(sys.modules, "chat_bindings", bindings())
     with serve(guide) as server:
         server.run(populate)
+        with spacetimedb_sdk.blocking.connect(server.uri, "chat", record="session.jsonl") as conn:
+            conn.subscribe("SELECT * FROM message")  # what pages about recordings play
         yield server
 
 

@@ -133,7 +133,7 @@ def footprint():
     """What could leak: this SDK's objects by type, tasks, this SDK's threads, open files."""
     gc.collect()
     kinds = Counter(
-        type(each).__qualname__ for each in gc.get_objects() if type(each).__module__.startswith("spacetimedb")
+        type(each).__qualname__ for each in gc.get_objects() if str(type(each).__module__).startswith("spacetimedb")
     )
     loop_tasks = 0 if "trio" in sys.modules and not asyncio._get_running_loop() else len(asyncio.all_tasks())
     files = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0

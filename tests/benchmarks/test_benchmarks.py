@@ -101,7 +101,7 @@ def test_what_is_not_installed_is_left_out_with_a_reason(monkeypatch):
     assert isinstance(clients[0], Client)
     assert clients[1:] == [
         Absent("rust", "there is no cargo on the PATH"),
-        Absent("typescript", "there is no node on the PATH"),
+        Absent("typescript", "there is no npm on the PATH"),
     ]
     report = comparison([LOAD], {}, clients, runs=1, quick=False)
     assert "**rust is left out: there is no cargo on the PATH.**" in report

@@ -67,7 +67,7 @@ def sizes(core):
             found[name] = found.get(name, 0) + len(each)
         inside = each.values() if isinstance(each, dict) else each if isinstance(each, (list, deque, tuple)) else ()
         todo.extend((f"{name}[]", item) for item in inside)
-        if type(each).__module__.startswith("spacetimedb_proto.") and ".schema" not in type(each).__module__:
+        if str(type(each).__module__).startswith("spacetimedb_proto.") and ".schema" not in type(each).__module__:
             slots = [slot for kind in type(each).__mro__ for slot in getattr(kind, "__slots__", ())]
             names = {*slots, *getattr(each, "__dict__", {})}
             todo.extend((f"{name}.{slot}", getattr(each, slot, None)) for slot in sorted(names) if slot != "_codec")
