@@ -138,6 +138,7 @@ def change(ctx: Any) -> None:
     ctx.db.user.update(User(identity=ADA, name="Ada", online=False, age=37))
     ctx.db.message.insert(sender=ADA, sent=ctx.timestamp, text="second")
     ctx.db.player.update(Player(id=1, name="Ada", guild=1, level=5))
+    ctx.db.sale.insert(item=len(ctx.db.sale), price=5)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 
 from spacetimedb_proto.backoff import Backoff
@@ -963,9 +964,7 @@ def test_a_set_that_is_refused_the_second_time(grown):
     world, client = grown
     module = version("text")
     hidden = module.tables["thing"]
-    module.tables["thing"] = type(hidden)(
-        name=hidden.name, row=hidden.row, is_public=False, is_event=False, indexes=hidden.indexes
-    )
+    module.tables["thing"] = attrs.evolve(hidden, is_public=False)
     others = subscribe(world, client, "SELECT * FROM thing WHERE id = 1")
     world.site.republish(module)
     world.settle()
