@@ -12,6 +12,7 @@ from spacetimedb_sdk import BlockingHttpClient, EncodeError, HttpClient, QueryEr
 from spacetimedb_sdk.testing import ConstraintError, Module, PrimaryKey, i32, serve, u64
 from tests.behaviour_module import behaviour
 from tests.http_server import HttpServer
+from tests.modules.sdk_test import sdk_test
 from tests.strategies import values_of
 
 from .hosts import Threaded
@@ -95,18 +96,39 @@ def behaving():
         yield server
 
 
+@pytest.fixture(scope="module")
+def every_type():
+    with serve(sdk_test) as server:
+        yield server
+
+
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+OF_ITS_OWN = {
+    "users": "whoever asks sees other rows",
+    "scheduled_table": "rows are calls that are due",
+}
+
+
 @pytest.mark.parametrize("protocol", ["v3.bsatn", "v1.json"])
 @pytest.mark.parametrize("table", ["message", "pair", "no_key", "every_type"])
 @given(data=st.data())
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEW
 def test_rows_are_equal_over_http_and_over_the_socket(behaving, protocol, table, data):
-    definition = behaviour.schema
+    check_that_rows_are_equal(behaving, behaviour.schema, protocol, table, data)
+
+
+@pytest.mark.parametrize("table", sorted({*sdk_test.schema.tables} - {*OF_ITS_OWN}))
+@given(data=st.data())
+@settings(FEW, max_examples=2)
+def test_rows_of_every_type_are_equal(every_type, table, data):
+    check_that_rows_are_equal(every_type, sdk_test.schema, "v3.bsatn", table, data)
+
+
+def check_that_rows_are_equal(server, definition, protocol, table, data):
     type_, codec = definition.tables[table].row, definition.row_codec(table)
-    rows = data.draw(
-        st.lists(
-            values_of(definition.types, definition.typespace, type_).filter(lambda r: has_json(codec, r)), max_size=3
-        )
-    )
+    values = values_of(definition.types, definition.typespace, type_).filter(lambda r: has_json(codec, r))
+    rows = data.draw(st.lists(values, min_size=1, max_size=3))
 
     def store(ctx):
         for row in list(ctx.db[table]):
@@ -116,11 +138,11 @@ def test_rows_are_equal_over_http_and_over_the_socket(behaving, protocol, table,
                 ctx.db[table].insert(row)
         return len(list(ctx.db[table]))
 
-    stored = behaving.run(store)
+    stored = server.run(store)
     statement = f"SELECT * FROM {table}"
-    with BlockingHttpClient(behaving.uri, behaving.database) as client:
+    with BlockingHttpClient(server.uri, server.database, token=server.owner_token) as client:
         over_http = encoded(client.schema(), table, client.sql(statement))
-    with blocking.connect(behaving.uri, behaving.database, protocols=(protocol,)) as conn:
+    with blocking.connect(server.uri, server.database, protocols=(protocol,), token=server.owner_token) as conn:
         over_socket = encoded(conn.schema, table, conn.query(statement))
     assert over_http == over_socket
     assert len(over_http) == stored
