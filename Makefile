@@ -17,7 +17,7 @@ test: $(VENV)/dev.stamp
 
 # The same rows by the other way: everything about the cache, with nothing put off and no short ways taken.
 eager: $(VENV)/dev.stamp
-	$(PYTEST) --eager tests/proto/cache tests/proto/test_client.py tests/sdk tests/behaviour $(ARGS)
+	$(PYTEST) --eager tests/proto/cache tests/proto/test_client.py tests/sdk/test_*.py tests/sdk/tabular tests/sdk/export tests/behaviour $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
