@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from .output import AsJson, console, errors, print_json
+from .queries import Asked, is_name, subscribed
 from .target import Target, with_target
 from .waiting import each
 
@@ -33,15 +33,13 @@ def export(
         Path,
         typer.Option("--out", "-o", help="A file (.parquet, .csv, .jsonl, .sqlite, .db), or a folder with --format."),
     ],
-    what: Annotated[
-        list[str] | None, typer.Argument(help="Names of tables, or SQL; by default everything that is public.")
-    ] = None,
+    what: Asked = None,
     format_: Annotated[
         str | None, typer.Option("--format", "-f", help="What the folder's files are: parquet, csv or jsonl.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write rows to files. Each file appears as a whole, and all are of one moment."""
+    """Write rows to files. Each file appears as a whole."""
     suffix = None if format_ is None else _suffix(format_)
     with target.connect() as conn:
         rows = _asked_for(conn, what or [])
@@ -88,14 +86,11 @@ def _check_place(out: Path, suffix: str | None, names: list[str]) -> None:
 
 def _asked_for(conn: Connection, what: list[str]) -> Mapping[str, Tabular]:
     """Rows by the names that their tables or files get."""
-    tables = [words for words in what if re.fullmatch(r"[\w.]+", words)]
+    tables = [words for words in what if is_name(words)]
+    if tables or not what:
+        subscribed(conn, tables)
     if not what:
-        conn.subscribe_to_all_tables()
         tables = [name for name, table in conn.schema.tables.items() if table.is_public and not table.is_event]
-    elif tables:
-        from ..sql import select
-
-        conn.subscribe(*(select(name) for name in tables))
     rows: dict[str, Tabular] = {name: conn.db[name] for name in tables}
     queries = [words for words in what if words not in tables]
     for number, query in enumerate(queries, 1):
@@ -151,7 +146,7 @@ def feed(
     from ..sql import select
 
     with _opened(out) as changes, target.connect() as conn:
-        conn.subscribe(*(select(name) for name in tables)) if tables else conn.subscribe_to_all_tables()
+        subscribed(conn, [select(name) for name in tables or ()])
         stream = changes.follow(conn)
         _tell_position(changes, as_json=as_json)
         if once:

@@ -12,7 +12,7 @@ import typer
 
 from .changes import ChangeLines, live_view
 from .output import AsJson, errors
-from .subscribe import query_of
+from .queries import Asked, subscribed
 from .target import Target, command, with_target
 from .waiting import each
 
@@ -29,21 +29,18 @@ def record(
     target: Target,
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file; it must not be there.")],
-    queries: Annotated[
-        list[str] | None, typer.Argument(help="Names of tables, or SQL; by default everything that is public.")
-    ] = None,
+    queries: Asked = None,
 ) -> None:
     """Subscribe, and write all that passes to a file until Ctrl-C. Tokens are left out."""
     if out.exists():
         raise typer.BadParameter(f"--out: {out} is there already")
     with target.connect(record=out) as conn:
-        transactions = conn.transactions()
-        wanted = [query_of(words) for words in queries or []]
-        subscription = conn.subscribe(*wanted) if wanted else conn.subscribe_to_all_tables()
+        states = conn.states()
+        subscription = subscribed(conn, queries)
         errors().print(
             f"recording {len(subscription.queries)} queries to {out}, until Ctrl-C", markup=False, soft_wrap=True
         )
-        for _ in each(transactions):  # which are in the file by now
+        for _ in each(states):  # the file has all of it: only the end matters here
             continue
 
 
@@ -82,7 +79,7 @@ def _write_changes(session: Replay, speed: float) -> None:
         for transaction in transactions:
             lines.write(transaction.changes)
 
-    _each_step(session, speed, write)
+    _play(session, speed, write)
 
 
 def _show_live(session: Replay, speed: float, title: str) -> None:
@@ -96,16 +93,19 @@ def _show_live(session: Replay, speed: float, title: str) -> None:
                 view.take(transaction.changes, session.time)
             live.update(view.drawn(session.time, live.console.height, f"at {session.time:,.1f} s"), refresh=True)
 
-        _each_step(session, speed, draw)
+        _play(session, speed, draw)
 
 
-def _each_step(session: Replay, speed: float, tell: Callable[[], None]) -> None:
+def _play(session: Replay, speed: float, tell: Callable[[], None]) -> None:
     """Play to the end, and tell after each moment at which something passed."""
-    tell()
-    while (due := session.next_time) is not None and not session.is_over:
-        if speed and due > session.time:
-            time.sleep((due - session.time) / speed)
-        session.run(due)
+
+    def pause(seconds: float) -> None:
         tell()
-    session.run()
+        time.sleep(seconds)
+
+    if speed:
+        session.play(speed, sleep=pause)
+    else:
+        for _ in session:
+            tell()
     tell()

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from .changes import ChangeLines, live_view
 from .output import AsJson
+from .queries import Asked, subscribed
 from .target import Target, with_target
 from .waiting import PULSE, each
 
 if TYPE_CHECKING:
     from ..blocking import BlockingStream, Connection
 
-__all__ = ["query_of", "subscribe"]
+__all__ = ["subscribe"]
 
 
 @with_target
 def subscribe(
     target: Target,
     *,
-    queries: Annotated[
-        list[str] | None, typer.Argument(help="Names of tables, or SQL; by default everything that is public.")
-    ] = None,
+    queries: Asked = None,
     as_json: AsJson = False,
 ) -> None:
     """Subscribe, and show rows with their changes until Ctrl-C.
@@ -38,21 +34,13 @@ def subscribe(
     is_live = sys.stdout.isatty() and not as_json
     with target.connect() as conn:
         stream = conn.transactions(overflow="coalesce" if is_live else "error")
-        wanted = [query_of(words) for words in queries or []]
-        subscription = conn.subscribe(*wanted) if wanted else conn.subscribe_to_all_tables()
+        subscription = subscribed(conn, queries)
         if is_live:
             _show_live(conn, stream, subscription.queries, target.name)
         else:
             told = ChangeLines(conn.schema)
             for transaction in each(stream):
                 told.write(transaction.changes)
-
-
-def query_of(words: str) -> str:
-    """A query, which may be given as the name of a table."""
-    from ..sql import select
-
-    return str(select(words)) if re.fullmatch(r"[\w.]+", words) else words
 
 
 # --- at a terminal ----------------------------------------------------------------------------------------------------
