@@ -28,9 +28,9 @@ from spacetimedb_sdk.bindings.streams import Stream
 from spacetimedb_sdk.http.async_client import AsyncLogStream
 from spacetimedb_sdk.testing import Server, serve
 from tests.guide_module import Entity, Player, User, guide
+from tests.pages import PAGES, blocks_by_line
 from tests.sdk.codegen.support import imported
 
-ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
     "docs/from-0.7.md",  # tests/sdk/compat
     "docs/testing.md",  # one program in several blocks: tests/test_docs.py
@@ -41,17 +41,13 @@ DATABASES = re.compile(r'"(my-database|arena|shop)"')
 ADA = spacetimedb_sdk.Identity.from_hex(f"{1:064x}")
 
 
-def blocks() -> Iterator[Any]:
-    for page in [
-        "README.md",
-        *sorted(f"docs/{path.relative_to(ROOT / 'docs')}" for path in (ROOT / "docs").rglob("*.md")),
-    ]:
-        if page in ELSEWHERE:
-            continue
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
-            line = text.count("\n", 0, match.start()) + 2
-            yield pytest.param("\n" * (line - 1) + match[1], page, id=f"{page}:{line}")
+def cases() -> list[Any]:
+    return [
+        pytest.param("\n" * (line - 1) + code, page, id=f"{page}:{line}")
+        for page in PAGES
+        if page not in ELSEWHERE
+        for line, code in blocks_by_line(page).items()
+    ]
 
 
 class Done:
@@ -120,8 +116,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setitem(sys.modules, "chat_bindings", bindings())
     with serve(guide) as server:
         server.run(populate)
-        with spacetimedb_sdk.blocking.connect(server.uri, "chat", record="session.jsonl") as conn:
-            conn.subscribe("SELECT * FROM message")  # what pages about recordings play
         yield server
 
 
@@ -187,9 +181,12 @@ async def on_a_loop(code: CodeType, scope: dict[str, Any], wanted: set[str], ser
                 await running
 
 
-@pytest.mark.parametrize(("code", "page"), list(blocks()))
+@pytest.mark.parametrize(("code", "page"), cases())
 def test_it_runs(code: str, page: str, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     scope, wanted = names(server), free_names(code) & {"conn", "sub", "client"}
+    if "replay" in free_names(code):
+        with spacetimedb_sdk.blocking.connect(server.uri, "chat", record="session.jsonl") as conn:
+            conn.subscribe("SELECT * FROM message")
     here = DATABASES.sub('"chat"', ADDRESSES.sub(server.uri, code))
     compiled = compile(here, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     if wanted or compiled.co_flags & inspect.CO_COROUTINE:

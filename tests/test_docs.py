@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["spacetimedb_sdk.pytest_plugin"]  # the guide's examples use its marker
+from tests.pages import PAGES, ROOT, blocks
 
-ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+pytest_plugins = ["spacetimedb_sdk.pytest_plugin"]  # the guide's examples use its marker
 
 
 def test_the_diagrams_are_the_tables():
@@ -32,10 +30,6 @@ def test_links_lead_somewhere(page):
         path = target.split("#")[0]
         if path and "://" not in path:
             assert ((ROOT / page).parent / path).exists(), f"{page} links to {target}"
-
-
-def blocks(page):
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES)

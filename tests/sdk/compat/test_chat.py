@@ -13,8 +13,8 @@ import pytest
 from spacetimedb_sdk import SchemaError, SubscriptionError, codegen
 from spacetimedb_sdk.codegen import legacy
 from tests.loopback import PATIENCE
+from tests.pages import blocks
 from tests.sdk.compat.support import chat, importable, old_module
-from tests.test_docs import blocks
 
 ASYNC, DRIVEN = old_module("spacetimedb_async_client"), old_module("spacetimedb_client")
 QUERIES = ["SELECT * FROM User", "SELECT * FROM Message"]
