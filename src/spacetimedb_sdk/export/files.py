@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,12 +43,10 @@ def beside(path: str | os.PathLike[str]) -> Generator[Path]:
         OSError: The file cannot be written. What stood in its place is still there.
     """
     target = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}.partial")
+    temporary.touch(exist_ok=False)  # with the permissions of any new file
     try:
         yield temporary
-        _allow_as_usual(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
@@ -57,14 +54,6 @@ def beside(path: str | os.PathLike[str]) -> Generator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
-
-
-def _allow_as_usual(path: Path) -> None:
-    """Give a file the permissions of any new one: temporary ones are their owner's alone."""
-    if os.name == "posix":
-        mask = os.umask(0)
-        os.umask(mask)
-        path.chmod(0o666 & ~mask)
 
 
 def count_of(held: Held) -> int:
