@@ -11,6 +11,7 @@ import attrs
 
 from .cache import CACHE_POLICIES, CachePolicy
 from .errors import LocalProtocolError, RemoteProtocolError
+from .query_text import table_of
 from .states import QUERY_SET, QuerySetInput, QuerySetState, step
 
 __all__ = ["QuerySet", "QuerySets"]
@@ -18,10 +19,6 @@ __all__ = ["QuerySet", "QuerySets"]
 _PLAIN: Final = re.compile(
     r'\s*SELECT\s+\*\s+FROM\s+(?:"([^"]+)"|(\w+))(?:\s+WHERE\s.*)?\s*;?\s*', re.IGNORECASE | re.DOTALL
 )
-_SOURCE: Final = re.compile(
-    r'\s*SELECT\s+(?:(?:"([^"]+)"|(\w+))\s*\.\s*)?\*\s+FROM\s+(?:"([^"]+)"|(\w+))', re.IGNORECASE
-)
-_RENAMED: Final = r'\b(?:FROM|JOIN)\s+(?:"([^"]+)"|(\w+))\s+(?:AS\s+)?"?%s\b'
 _UNANSWERED: Final = (QuerySetState.REQUESTED, QuerySetState.STALE, QuerySetState.LEAVING_EARLY)
 _HOLDING: Final = (QuerySetState.LIVE, QuerySetState.STALE, QuerySetState.LEAVING)
 
@@ -47,7 +44,8 @@ class QuerySet:
     tables: set[str] = attrs.field(init=False, factory=set[str])
 
     def __attrs_post_init__(self) -> None:
-        self.tables.update(table for query in self.queries if (table := _table_of(query)) is not None)
+        # A server leaves out tables of which it has no row, so its first answer alone does not tell.
+        self.tables.update(table for query in self.queries if (table := table_of(query)) is not None)
 
     @property
     def distinct_tables(self) -> Container[str]:
@@ -75,21 +73,6 @@ class QuerySet:
     def step(self, event: QuerySetInput) -> None:
         """Move on, as the table of legal transitions says."""
         self.state = step(QUERY_SET, self.state, event, f"query set {self.id}")
-
-
-def _table_of(query: str) -> str | None:
-    """The table whose rows a query selects, with its other name resolved; None for what is no such query.
-
-    A server leaves out tables of which it has no row, so its first answer alone does not tell.
-    """
-    found = _SOURCE.match(query)
-    if found is None:
-        return None
-    selected, source = found[1] or found[2], found[3] or found[4]
-    if selected is None or selected == source:
-        return source
-    renamed = re.search(_RENAMED % re.escape(selected), query, re.IGNORECASE)
-    return selected if renamed is None else renamed[1] or renamed[2]
 
 
 def _most(policies: Iterable[CachePolicy]) -> CachePolicy:

@@ -164,6 +164,10 @@ def test_rows_name_tables_that_queries_do_not():
         ("SELECT o.* FROM a o JOIN b ON o.x = b.x", "a"),
         ('SELECT "o".* FROM "a b" AS "o" JOIN c ON o.x = c.x', "a b"),
         ("SELECT a.x FROM a", None),
+        ("SELECT * FROM auth.sessions", "auth.sessions"),
+        ("SELECT a.b.* FROM a.b JOIN c ON c.id = a.b.id", "a.b"),
+        ('SELECT * FROM "a""b"', 'a"b'),
+        ("SELECT * FROM t WHERE text = 'JOIN q t'", "t"),
         ("", None),
     ],
 )

@@ -4,10 +4,11 @@
 Nothing here opens, waits or retries.
 """
 
+from ..query_text import table_of
 from .logs import LogLine, LogReader, TraceFrame
 from .operations import Api, Operation
 from .results import CallResult, DatabaseInfo, NewIdentity, Published, PublishPlan
-from .statements import ResultColumn, SqlAnswer, SqlResult, table_of
+from .statements import ResultColumn, SqlAnswer, SqlResult
 
 __all__ = [
     "Api",
