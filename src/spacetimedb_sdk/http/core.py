@@ -147,9 +147,11 @@ class Core:
         if schema is None or table is None:
             return SqlResult.of(answer.result())
         key = table, answer.product
-        if not answer.fits(schema, table) and key not in self._own_rows:
+        fits = answer.fits(schema, table)
+        if not fits and key not in self._own_rows:
             schema = yield from self.schema(refresh=True)  # the module may have been published anew
-        if answer.fits(schema, table):
+            fits = answer.fits(schema, table)
+        if fits:
             return SqlResult.of(answer.result(schema, table))
         if len(self._own_rows) < _MOST_UNKNOWN:
             self._own_rows.add(key)

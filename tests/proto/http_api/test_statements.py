@@ -91,6 +91,13 @@ def test_rows_of_every_table_are_those_of_the_cache(table, data):
     assert got == row
 
 
+def test_equal_answers_have_equal_rows():
+    """Who watches a count asks again and again, and compares."""
+    product = Product((Element("n", Primitive.U64),))
+    first, second = (read(body_of(product, [[7]])).result() for _ in range(2))
+    assert first.rows == second.rows
+
+
 def test_numbers_that_only_integers_can_hold():
     columns = [Primitive.U64, Primitive.I128, Primitive.U256, Primitive.I256]
     product = Product(tuple(Element(each.value, each) for each in columns))
