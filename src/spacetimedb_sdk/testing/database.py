@@ -130,7 +130,7 @@ class Database:
         return self._schedule.next_due
 
     def on_due(self, wake: Callable[[Timestamp], None]) -> None:
-        """Set what to call with the time when `run_due` is to be called, now and whenever it becomes an earlier one."""
+        """Set what to call with the time when `run_due` is to be called, now and whenever that becomes another."""
         self._schedule.on_due(wake)
 
     def run_due(self) -> None:

@@ -37,15 +37,15 @@ class Schedule:
         }
         self._times: dict[Job, int] = {}
         self._wake: Callable[[Timestamp], None] = _nobody
+        self._told: Timestamp | None = None
         for name, table in self._tables.items():
             for data, row in table.rows.items():
                 self._plan((name, data), row)
 
     def on_due(self, wake: Callable[[Timestamp], None]) -> None:
-        """Set what to call with the time of the next call, now and whenever it becomes an earlier one."""
-        self._wake = wake
-        if (due := self.next_due) is not None:
-            wake(due)
+        """Set what to call with the time of the next call, now and whenever it becomes another one."""
+        self._wake, self._told = wake, None
+        self._tell()
 
     @property
     def next_due(self) -> Timestamp | None:
@@ -64,6 +64,8 @@ class Schedule:
                 self._times.pop((name, data), None)
             for data, row in changes[name].inserts.items():
                 self._plan((name, data), row, SHORTEST if is_scheduled else 0)
+        if not is_scheduled:  # otherwise `take_due` tells, when all that is due has been called
+            self._tell()
 
     def take_due(self) -> Iterator[tuple[Job, Timestamp]]:
         """Take out the calls whose time has come, in the order of their times, and when each is to see itself called.
@@ -76,6 +78,7 @@ class Schedule:
             if self._times.get(job) == time:
                 del self._times[job]
                 yield job, now
+        self._tell()
 
     def again(self, job: Job) -> None:
         """Plan the next call of a row that has been called, if it is there still and wants one."""
@@ -85,11 +88,15 @@ class Schedule:
             self._plan(job, row, SHORTEST)
 
     def _plan(self, job: Job, row: Any, shortest: int = 0) -> None:
-        before, now = self.next_due, self._clock()
+        now = self._clock()
         self._times[job] = max(_time(self._at(job[0], row), now), now.micros + shortest)
+
+    def _tell(self) -> None:
         due = self.next_due
-        if due is not None and due != before:
-            self._wake(due)
+        if due != self._told:
+            self._told = due
+            if due is not None:
+                self._wake(due)
 
     def _at(self, name: str, row: Any) -> ScheduleInterval | ScheduleTime:
         table = self._tables[name]

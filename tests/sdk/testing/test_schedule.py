@@ -290,6 +290,20 @@ def test_in_a_simulation():
     assert site.database.run(lambda ctx: ctx.db.heard.count()) == 4
 
 
+def test_one_alarm_after_the_other_in_a_simulation():
+    """When the first has run, whoever waits is told of the next."""
+    network = SimulatedNetwork(Random(7), latency=(0.01, 0.02))
+    site = Site(
+        Database(alarms, clock=lambda: Timestamp(round(network.now * SECOND))), random_bytes=Random(1).randbytes
+    )
+    site.on_due(lambda due: network.call_at(due.micros / SECOND, site.run_due))
+    for seconds in (5, 10):
+        site.database.run(lambda ctx, seconds=seconds: ctx.db.alarm.insert(at=once(seconds), text=str(seconds)))
+    network.run_until(20.0)
+    heard = site.database.run(lambda ctx: [(row.when.micros / SECOND, row.text) for row in ctx.db.heard])
+    assert heard == [(5.0, "5"), (10.0, "10")]
+
+
 # --- on a real server -------------------------------------------------------------------------------------------------
 
 
