@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from .compat.notices import deprecated
-from .private_files import OWNER_ONLY
+from .private_files import open_private
 
 __all__ = ["get_string", "init", "set_config", "set_string"]
 
@@ -88,12 +88,5 @@ def _save() -> None:
     assert config is not None
     assert settings_path is not None
     os.makedirs(os.path.dirname(settings_path), mode=0o700, exist_ok=True)
-    with open(settings_path, "w", encoding="utf-8", opener=_open_private) as file:
+    with open(settings_path, "w", encoding="utf-8", opener=open_private) as file:
         config.write(file)
-
-
-def _open_private(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags, OWNER_ONLY)
-    if hasattr(os, "fchmod"):  # a file that 0.7 has made is there for everybody
-        os.fchmod(descriptor, OWNER_ONLY)
-    return descriptor

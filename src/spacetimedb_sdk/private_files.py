@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-__all__ = ["create_private", "read_small"]
+__all__ = ["create_private", "open_private", "read_small"]
 
 log = logging.getLogger("spacetimedb_sdk")
 
@@ -75,6 +75,14 @@ def create_private(path: Path, data: bytes) -> bool:
         temporary.unlink(missing_ok=True)
     _sync_directory(target.parent)
     return True
+
+
+def open_private(path: str, flags: int) -> int:
+    """An `opener` for `open`: only the owner may use the file, also if it was there before."""
+    descriptor = os.open(path, flags, OWNER_ONLY)
+    if hasattr(os, "fchmod") and stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, OWNER_ONLY)
+    return descriptor
 
 
 def _open_at_once(path: str, flags: int) -> int:

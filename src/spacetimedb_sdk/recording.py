@@ -18,7 +18,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import IO, Any, Final
 
 import attrs
@@ -30,11 +29,12 @@ from spacetimedb_proto.schema import Schema
 from spacetimedb_proto.tap import Op, Sender
 from spacetimedb_proto.wire import messages, protocol
 
+from .private_files import open_private
+
 __all__ = ["Recorder"]
 
 log = logging.getLogger("spacetimedb_sdk")
 
-OWNER_ONLY: Final = 0o600
 
 SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "set-cookie", "spacetime-identity-token"})
 
@@ -76,7 +76,7 @@ class Recorder:
         """
         try:
             self._file = open(  # noqa: SIM115 - `ended` closes it
-                self._path, "w", encoding="ascii", buffering=1, opener=partial(os.open, mode=OWNER_ONLY)
+                self._path, "w", encoding="ascii", buffering=1, opener=open_private
             )
         except OSError as error:
             raise ConnectError(f"record: cannot write {os.fspath(self._path)!r}: {error.strerror}") from error

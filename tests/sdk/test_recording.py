@@ -120,6 +120,14 @@ def test_a_recording_is_its_owners(server, tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(os.name != "posix", reason="rights are kept elsewhere")
+def test_a_file_that_others_could_read_is_its_owners_from_then_on(server, tmp_path):
+    path = tmp_path / "session.jsonl"
+    path.touch(0o644)
+    on_a_thread(server, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_recording_replaces_an_older_one(server, tmp_path):
     path = tmp_path / "session.jsonl"
     path.write_text("older\n" * 1000, "ascii")
