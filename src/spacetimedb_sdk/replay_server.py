@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from spacetimedb_proto.connection import SENDABLE_CODES
+from spacetimedb_proto.connection import NORMAL, SENDABLE_CODES
 from spacetimedb_proto.durable import DurableConnection, Need
 from spacetimedb_proto.errors import LocalProtocolError
 from spacetimedb_proto.events import NEED_DATA, Event
@@ -21,8 +21,6 @@ from spacetimedb_proto.http import HttpRequest, HttpServerExchange
 from .recorded import Frame, Link
 
 __all__ = ["RecordedServer", "RefusingConnection"]
-
-NORMAL: Final = 1000
 
 _OF_THE_EXCHANGE: Final = frozenset({"connection", "content-length", "transfer-encoding"})
 
@@ -102,42 +100,31 @@ class RecordedServer:
         match self._core.need:
             case Need.TOKEN:
                 self._core.token_is(None)
-            case Need.LINK:
-                return self._open(until)
+            case Need.LINK | Need.TIME:
+                return self._begin(until)
             case Need.BYTES:
                 return self._answer() or self._play(until)
-            case Need.TIME:
-                return self._wait(until)
             case Need.NOTHING:
                 return False
         return True
 
     # --- links --------------------------------------------------------------------------------------------------------
 
-    def _next_link(self, until: float) -> bool | None:
-        """Whether the next link is due; None if there is none. What is left of the one before is passed over."""
+    def _begin(self, until: float) -> bool:
+        """Go on to the next link, if it is due. What is left of the one before is passed over."""
         while isinstance(self._next, Frame):
             self._next = next(self._items, None)
-        return None if self._next is None else self._next.at <= until
-
-    def _wait(self, until: float) -> bool:
-        is_due = self._next_link(until)
-        if is_due is None:
+        if self._next is None:
             self._core.abandon("the recording ends here")
-        elif is_due:
+        elif self._next.at > until:
+            return False
+        elif self._core.need is Need.TIME:
             self._core.handle_timeout(self._core.next_deadline() or 0.0)
-        return is_due is not False
-
-    def _open(self, until: float) -> bool:
-        is_due = self._next_link(until)
-        if is_due is None:
-            self._core.abandon("the recording ends here")
-        elif is_due:
-            assert isinstance(self._next, Link)
+        else:
             self._schema = self._next.schema or self._schema
             self._exchange, self._frames, self._has_closed = HttpServerExchange(), None, False
             self._core.link_opened(self.now)
-        return is_due is not False
+        return True
 
     def _answer(self) -> bool:
         """Take what the session sends, and answer its requests over HTTP; returns whether there was one."""

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from time import sleep as wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +31,7 @@ from .bindings.generated import bindings_of
 from .bindings.records import TransactionRecord
 from .bindings.unread import DEFAULT_BUFFER, Overflow
 from .frame_scripts import FrameHost, FramePending, FrameStream
-from .recorded import Frame, Link, read_recording
+from .recorded import Link, read_recording
 from .replay_server import RecordedServer, RefusingConnection
 from .token_keeper import TokenKeeper
 from .tokens import source_of
@@ -212,9 +213,4 @@ def replay(
         prepare=None if made is None else partial(made.prepare, uri=uri, database=first.database),
     )
     core = RefusingConnection(Endpoint.parse(uri), first.database, options, chance=lambda: 0.0)
-    return Replay(core, RecordedServer(core, _again(first, items), definition))
-
-
-def _again(first: Link, rest: Iterator[Link | Frame]) -> Iterator[Link | Frame]:
-    yield first
-    yield from rest
+    return Replay(core, RecordedServer(core, chain([first], items), definition))
