@@ -80,7 +80,7 @@ def _identity(site: Site, request: HttpRequest, rest: list[str], params: Mapping
             return Answer(HTTPStatus.NO_CONTENT if is_theirs else HTTPStatus.BAD_REQUEST)
         case [identity, "databases"]:
             check_method(request, "GET")
-            is_owner = site.owner.identity.hex() == _checked(identity)
+            is_owner = site.database.owner_identity.hex() == _checked(identity)
             return Answer.json({"identities": [site.database.identity.hex()] if is_owner else []})
         case _:
             return Answer(HTTPStatus.NOT_FOUND)
@@ -167,7 +167,7 @@ class _DatabaseRoutes:
         return Answer.json(
             {
                 "database_identity": {"__identity__": f"0x{self._database.identity.hex()}"},
-                "owner_identity": {"__identity__": f"0x{self._site.owner.identity.hex()}"},
+                "owner_identity": {"__identity__": f"0x{self._database.owner_identity.hex()}"},
                 "host_type": {"Wasm": []},
                 "initial_program": f"0x{self._database.schema.hash}",
             }

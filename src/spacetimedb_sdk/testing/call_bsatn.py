@@ -6,20 +6,15 @@ Nothing here knows calls.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
+from spacetimedb_proto.bsatn.layout import SCALARS
 from spacetimedb_proto.bsatn.types import AlgebraicType, Array, Primitive, Product, Ref, Sum
 from spacetimedb_proto.errors import DecodeError
 from spacetimedb_proto.schema.definitions import Function
 from spacetimedb_proto.schema.model import Schema
 
 __all__ = ["read_bsatn"]
-
-_SIZES: Final = {Primitive.BOOL: 1} | {
-    primitive: int(primitive.value[1:]) // 8
-    for primitive in Primitive
-    if primitive not in (Primitive.BOOL, Primitive.STRING)
-}
 
 
 def read_bsatn(schema: Schema, function: Function, data: bytes) -> tuple[Any, ...]:
@@ -63,7 +58,7 @@ class _Reader:
             case Primitive.STRING:
                 self._take(self._count(), "[u8]")
             case Primitive() as primitive:
-                self._take(_SIZES[primitive], primitive.value.lower())
+                self._take(SCALARS[primitive].size, primitive.value.lower())
             case Array(element):
                 self._read_array(element)
             case Product(elements):

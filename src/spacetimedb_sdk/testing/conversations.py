@@ -31,13 +31,11 @@ class Conversation(ABC):
 
     Args:
         caller: Who the client is.
-        subscriber: Who it is to its subscriptions.
         deliver: Takes what it is told.
     """
 
-    def __init__(self, caller: Caller, subscriber: Subscriber, deliver: Callable[[m.ServerMessage], None]) -> None:
+    def __init__(self, caller: Caller, deliver: Callable[[m.ServerMessage], None]) -> None:
         self.caller = caller
-        self.subscriber = subscriber
         self.deliver = deliver
 
     @abstractmethod
@@ -99,7 +97,7 @@ class ConversationV2(Conversation):
     """With a client that speaks v2 or v3."""
 
     def __init__(self, caller: Caller, subscriber: Subscriber, deliver: Callable[[m.ServerMessage], None]) -> None:
-        super().__init__(caller, subscriber, deliver)
+        super().__init__(caller, deliver)
         self._sets = QuerySets(subscriber)
 
     def subscribe(self, message: m.Subscribe, storage: RowSource) -> None:
@@ -178,7 +176,7 @@ class ConversationV1(Conversation):
         *,
         is_json: bool = False,
     ) -> None:
-        super().__init__(caller, subscriber, deliver)
+        super().__init__(caller, deliver)
         self._queries = SharedQueries(subscriber)
         self._no_args = "[]" if is_json else b""
 

@@ -80,6 +80,7 @@ class Database:
         schema: The module's.
         clock: As given.
         owner: Whose it is, by the subject of the owner's tokens.
+        owner_identity: Whose it is, by identity.
         storage: Its rows.
         log: What happened in the module.
         chance: What its functions have random numbers from.
@@ -96,6 +97,7 @@ class Database:
         self.name = module.name
         self.identity = derive_identity(f"database {module.name}")
         self.owner = f"owner of {module.name}"
+        self.owner_identity = derive_identity(self.owner)
         self.schema = module.schema
         self.clock = clock
         self.storage = Storage(module.schema)
@@ -166,7 +168,7 @@ class Database:
 
     def is_owner(self, identity: Identity) -> bool:
         """Whether somebody owns the database, and so may see all tables, change rows by SQL, and read the log."""
-        return identity == derive_identity(self.owner)
+        return identity == self.owner_identity
 
     # --- clients ------------------------------------------------------------------------------------------------------
 
@@ -206,16 +208,16 @@ class Database:
     def _client(self, caller: Caller, deliver: Callable[[ServerMessage], None], protocol: str) -> Client:
         # As the real server names a client in its errors.
         name = f"(Identity({caller.identity}), ConnectionId({caller.connection_id}))"
-        subscriber = Subscriber(name, caller.identity, sees_all=self.is_owner(caller.identity))
-        sees = self._perspective(caller.identity)
+        subscriber = Subscriber(name, caller.identity, sees_all=caller.is_owner)
+        sees = self._perspective(caller)
         if not protocol.startswith("v1."):
             return Client(caller, ConversationV2(caller, subscriber, deliver), sees)
         is_json = protocol.startswith("v1.json")
         return Client(caller, ConversationV1(caller, subscriber, deliver, is_json=is_json), sees)
 
-    def _perspective(self, identity: Identity) -> Perspective:
-        views = {name: partial(self._functions.view, name, identity) for name in self.module.views}
-        filters = {} if self.is_owner(identity) else compile_filters(self.schema, identity)
+    def _perspective(self, caller: Caller) -> Perspective:
+        views = {name: partial(self._functions.view, name, caller.identity) for name in self.module.views}
+        filters = {} if caller.is_owner else compile_filters(self.schema, caller.identity)
         return Perspective(self.storage, views, filters)
 
     def disconnect(self, client: Client) -> None:
@@ -270,9 +272,9 @@ class Database:
 
     def _one_off_query(self, client: Client, message: messages.OneOffQuery) -> None:
         outcome: QueryRows | str
-        identity = client.caller.identity
+        caller = client.caller
         try:
-            query = compile_query(message.query_string, self.schema, identity, sees_all=self.is_owner(identity))
+            query = compile_query(message.query_string, self.schema, caller.identity, sees_all=caller.is_owner)
             outcome = QueryRows([rows_of(query, client.sees)])
         except SqlError as error:
             outcome = str(error)
@@ -300,9 +302,9 @@ class Database:
         Raises:
             SqlError: The server refuses it.
         """
-        identity = client.caller.identity
+        caller = client.caller
         with self.storage.transaction() as changes:
-            result = execute(text, self.storage, client.sees, identity, is_owner=self.is_owner(identity))
+            result = execute(text, self.storage, client.sees, caller.identity, is_owner=caller.is_owner)
         self._publish(changes)
         return result
 

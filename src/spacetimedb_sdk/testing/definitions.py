@@ -10,6 +10,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import attrs
 
+from spacetimedb_proto.bsatn.layout import SCALARS
 from spacetimedb_proto.bsatn.types import SCHEDULE_AT, Primitive, Product
 from spacetimedb_proto.errors import EncodeError
 from spacetimedb_proto.schema import definitions
@@ -35,9 +36,7 @@ from .views import Query
 
 __all__ = ["define_function", "define_table", "define_views", "with_defaults", "with_schedules"]
 
-_INTEGERS: Final = frozenset(
-    primitive for primitive in Primitive if primitive.value[1:].isdigit() and primitive.value[0] in "IU"
-)
+_INTEGERS: Final = frozenset(primitive for primitive, scalar in SCALARS.items() if scalar.kind in ("int", "wide"))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

@@ -22,14 +22,14 @@ from .definitions import define_function, define_table, define_views, with_defau
 from .perspective import check_filters
 from .typespace import TypeBuilder, UnionSum, row_class, sum_class, wire_name
 
-__all__ = ["Module"]
+__all__ = ["DATABASE_NAME", "Module"]
 
 C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound=Callable[..., Any])
 
 Indexes: TypeAlias = Sequence[str | Sequence[str]] | Mapping[str, Sequence[str]]
 
-_DATABASE_NAME: Final = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")
+DATABASE_NAME: Final = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 class Module:
@@ -50,7 +50,7 @@ class Module:
     """
 
     def __init__(self, name: str, *, convert_names: bool = False) -> None:
-        if _DATABASE_NAME.fullmatch(name) is None:
+        if DATABASE_NAME.fullmatch(name) is None:
             raise ValueError(
                 f"database name: expected lower case letters, digits and single inner hyphens, got {name!r}"
             )
@@ -356,7 +356,7 @@ class Module:
     @staticmethod
     def _bound(schema: Schema, types: TypeBuilder) -> Schema:
         """The same schema, whose values are of the module's classes."""
-        for slot, cls in types.classes_in_use():
+        for cls, slot in types.slots.items():
             schema.types.bind(slot, cls)
         for sum_, slot in types.union_slots.items():
             schema.types.bind_union(slot, sum_.classes)

@@ -24,7 +24,7 @@ from spacetimedb_proto.wire import PROTOCOLS
 
 from .database import Database
 from .faults import Faults, Plan
-from .module import Module
+from .module import DATABASE_NAME, Module
 from .requests import Headers, Refusal, header_of
 from .sessions import Holder, Sessions
 from .tokens import TokenIssuer, derive_identity
@@ -39,7 +39,6 @@ Release: TypeAlias = Literal["2.8", "2.14"]
 SHORT_LIFE: Final = 60
 """Seconds that a token for the address of a WebSocket lives (protocol reference, 1.4)."""
 
-_NAME: Final = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")
 _IDENTITY: Final = re.compile("(?:0x)?([0-9a-fA-F]{64})")
 
 
@@ -266,7 +265,7 @@ class Site:
         if match is not None:
             if Identity.from_hex(match[1]) != self.database.identity:
                 raise Refusal(unknown_identity, "No such database.")
-        elif _NAME.fullmatch(name) is None:
+        elif DATABASE_NAME.fullmatch(name) is None:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"`{name}` is no database name")
         elif name != self.database.name:
             raise Refusal(HTTPStatus.NOT_FOUND, f"`{name}` not found")

@@ -14,6 +14,7 @@ import attrs
 from .sql_tokens import SqlError, Token, Tokens
 
 __all__ = [
+    "OTHER_STATEMENTS",
     "Bool",
     "Columns",
     "Compare",
@@ -141,7 +142,7 @@ MAX_DEPTH: Final = 50
 
 _COMPARISONS: Final = {"=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%", "||", "&", "|", "^"})
-_OTHER_STATEMENTS: Final = frozenset(
+OTHER_STATEMENTS: Final = frozenset(
     {"INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "SET", "SHOW", "TRUNCATE"}
 )
 _JOINS: Final = frozenset({"JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL"})
@@ -158,7 +159,7 @@ def parse(text: str) -> Select:
     """
     parser = Parser(text)
     start = parser.start()
-    if parser.keyword in _OTHER_STATEMENTS:
+    if parser.keyword in OTHER_STATEMENTS:
         raise SqlError("Unsupported: Non-SELECT queries")
     select = parser.select()
     if select.limit is not None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import attrs
 
-from .sql import Bool, Expression, Parser, Select, Sender, SqlError, Text
+from .sql import OTHER_STATEMENTS, Bool, Expression, Parser, Select, Sender, SqlError, Text
 
 __all__ = ["Delete", "Insert", "Statement", "Update", "parse_statement"]
 
@@ -58,7 +58,7 @@ def parse_statement(text: str) -> Statement:
             return parser.update()
         case "DELETE":
             return parser.delete()
-        case "CREATE" | "DROP" | "ALTER" | "SET" | "SHOW" | "TRUNCATE":
+        case keyword if keyword in OTHER_STATEMENTS:
             raise SqlError(f"Unsupported: {parser.whole(start)}")
         case _:
             return parser.select()

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import attrs
 
 from spacetimedb_proto.bsatn.codec import Codec
+from spacetimedb_proto.bsatn.layout import SCALARS
 from spacetimedb_proto.bsatn.types import Primitive
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 from spacetimedb_proto.schema.definitions import Sequence, Table
@@ -232,9 +233,7 @@ class TableStorage:
         number = self._next_numbers[sequence.column]
         kind = self.definition.columns[sequence.column].type
         assert isinstance(kind, Primitive)
-        bits = int(kind.value[1:])
-        highest = (1 << bits - kind.value.startswith("I")) - 1
-        if number > highest:
+        if number > SCALARS[kind].high:
             raise ConstraintError(f"insertion error on table `{self.definition.name}`: no more numbers")
         self._next_numbers[sequence.column] = number + sequence.increment
         return number

@@ -12,7 +12,7 @@ import keyword
 import sys
 import types
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import attrs
@@ -282,10 +282,6 @@ class TypeBuilder:
             ok, err = (self.algebraic(get_args(arg)[0], where) for arg in args)
             return result(ok, err)
         raise TypeError(f"{where}: of unions only T | None and Ok[T] | Err[E] are types; others need module.union")
-
-    def classes_in_use(self) -> Iterator[tuple[int, type[Any]]]:
-        """All slots and what their values are in Python."""
-        return ((slot, cls) for cls, slot in self.slots.items())
 
 
 def _advice(annotation: Any) -> str:
