@@ -27,7 +27,17 @@ from .events import NEED_DATA, NeedData
 from .limits import Limits
 from .uri import Endpoint
 
-__all__ = ["Headers", "HttpExchange", "HttpRequest", "HttpResponse", "HttpServerExchange", "refusal"]
+__all__ = [
+    "Headers",
+    "HttpExchange",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpServerExchange",
+    "decoded",
+    "refusal",
+    "shown",
+    "written",
+]
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
@@ -79,7 +89,7 @@ def refusal(status: int, body: bytes | str, *, token: str | None = None) -> Conn
         body: Its body, however long; the error holds the first 500 characters, on one line and without tokens.
         token: The token that was sent, in case it has another form than a JSON Web Token.
     """
-    text = _shown(body.decode("utf-8", "replace") if isinstance(body, bytes) else body, token)
+    text = shown(body.decode("utf-8", "replace") if isinstance(body, bytes) else body, token)
     kind = ConnectError
     if status in (401, 403) or (status == 400 and text.startswith("Authorization is invalid")):
         kind = AuthenticationError
@@ -129,9 +139,7 @@ class HttpExchange:
         own = [("host", endpoint.host_header), *headers]
         if _header(own, "connection") is None:
             own.append(("connection", "close"))
-        if body or method in ("POST", "PUT", "PATCH"):
-            own.append(("content-length", str(len(body))))
-        self._out = self._request(method, target, own, body)
+        self._out = written(self._h11, HttpRequest(method, target, tuple(own), body))
 
     @property
     def partial(self) -> HttpResponse | None:
@@ -164,7 +172,7 @@ class HttpExchange:
             if self._eof:
                 self._error = ConnectError(f"{self._what}: the server ended the connection before its answer was whole")
             else:
-                self._error = RemoteProtocolError(f"{self._what}: the answer is not HTTP: {_shown(str(error))}")
+                self._error = RemoteProtocolError(f"{self._what}: the answer is not HTTP: {shown(str(error))}")
 
     def next_event(self) -> HttpResponse | NeedData:
         """The answer, or `NEED_DATA`; after an upgrade the answer has status 101 and no body.
@@ -179,23 +187,11 @@ class HttpExchange:
             return self.partial
         return NEED_DATA
 
-    def _request(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
-        try:
-            request = h11.Request(method=method, target=target, headers=[_encoded(each) for each in headers])
-            parts = [self._h11.send(request)]
-            if body:
-                parts.append(self._h11.send(h11.Data(data=body)))
-            parts.append(self._h11.send(h11.EndOfMessage()))
-        except (h11.LocalProtocolError, UnicodeError):
-            # Not chained: h11 quotes what it complains about, and that may be a token.
-            raise LocalProtocolError(f"{self._what[:200]!r}: the target or a header cannot be sent over HTTP") from None
-        return b"".join(part for part in parts if part)
-
     def _take(self, event: h11.Event) -> None:
         if isinstance(event, h11.Response):
-            self._response = HttpResponse(event.status_code, _decoded(event.headers))
+            self._response = HttpResponse(event.status_code, decoded(event.headers))
         elif isinstance(event, h11.InformationalResponse) and event.status_code == 101:
-            self._response = HttpResponse(101, _decoded(event.headers))
+            self._response = HttpResponse(101, decoded(event.headers))
             self._complete = True
         elif isinstance(event, h11.Data):
             room = self._limit - len(self._body)
@@ -242,7 +238,7 @@ class HttpServerExchange:
                     break
                 self._take(event)
         except h11.RemoteProtocolError as error:
-            self._error = RemoteProtocolError(f"the request is not HTTP: {_shown(str(error))}")
+            self._error = RemoteProtocolError(f"the request is not HTTP: {shown(str(error))}")
             if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self._eof:
                 self.respond(error.error_status_hint, body=str(self._error).encode())
 
@@ -308,7 +304,7 @@ class HttpServerExchange:
     def _take(self, event: h11.Event) -> None:
         if isinstance(event, h11.Request):
             method, target = event.method.decode("latin-1"), event.target.decode("latin-1")
-            self._request = HttpRequest(method, target, _decoded(event.headers))
+            self._request = HttpRequest(method, target, decoded(event.headers))
             if self._h11.they_are_waiting_for_100_continue:
                 self._send(_head(h11.InformationalResponse, 100, ()))
         elif isinstance(event, h11.Data):
@@ -338,16 +334,39 @@ def _head(
         raise LocalProtocolError(f"an answer with status {status} or these headers cannot be sent over HTTP") from None
 
 
+def written(connection: h11.Connection, request: HttpRequest) -> bytes:
+    """The bytes of a client's request, to whose headers the length of its body is added.
+
+    Raises:
+        LocalProtocolError: A header or the target cannot be sent. The message does not repeat it.
+    """
+    own = list(request.headers)
+    if request.body or request.method in ("POST", "PUT", "PATCH"):
+        own.append(("content-length", str(len(request.body))))
+    try:
+        headers = [_encoded(each) for each in own]
+        parts = [connection.send(h11.Request(method=request.method, target=request.target, headers=headers))]
+        if request.body:
+            parts.append(connection.send(h11.Data(data=request.body)))
+        parts.append(connection.send(h11.EndOfMessage()))
+    except (h11.LocalProtocolError, UnicodeError):
+        # Not chained: h11 quotes what it complains about, and that may be a token.
+        what = f"{request.method} {request.target.partition('?')[0]}"
+        raise LocalProtocolError(f"{what[:200]!r}: the target or a header cannot be sent over HTTP") from None
+    return b"".join(part for part in parts if part)
+
+
 def _encoded(header: tuple[str, str]) -> tuple[bytes, bytes]:
     name, value = header
     return name.encode("ascii"), value.encode("latin-1")
 
 
-def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def decoded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Headers as text, with names in lower case."""
     return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers)
 
 
-def _shown(text: str, token: str | None = None) -> str:
+def shown(text: str, token: str | None = None) -> str:
     """Text of the peer's, made fit for an error message: short, on one line, printable, and without tokens."""
     if token:
         text = text[:READ_TEXT].replace(token, "<token>")

@@ -10,7 +10,7 @@ import h11
 
 from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
 from .events import NEED_DATA, NeedData
-from .http import Headers, HttpRequest, HttpResponse
+from .http import HttpRequest, HttpResponse, decoded, shown, written
 
 __all__ = ["HttpConnection"]
 
@@ -24,7 +24,7 @@ class HttpConnection:
 
     def __init__(self) -> None:
         self._h11 = h11.Connection(h11.CLIENT)
-        self._out: list[bytes] = []
+        self._out = b""
         self._what = "no request"
         self._room = 0
         self._is_ended = False
@@ -49,22 +49,11 @@ class HttpConnection:
         if not self.is_idle:
             raise LocalProtocolError(f"{self._what[:200]!r}: expected an idle connection")
         self._room = size
-        own = list(request.headers)
-        if request.body or request.method in ("POST", "PUT", "PATCH"):
-            own.append(("content-length", str(len(request.body))))
-        try:
-            headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in own]
-            self._queue(h11.Request(method=request.method, target=request.target, headers=headers))
-            if request.body:
-                self._queue(h11.Data(data=request.body))
-            self._queue(h11.EndOfMessage())
-        except (h11.LocalProtocolError, UnicodeError):
-            # Not chained: h11 quotes what it complains about, and that may be a token.
-            raise LocalProtocolError(f"{self._what[:200]!r}: the target or a header cannot be sent over HTTP") from None
+        self._out += written(self._h11, request)
 
     def data_to_send(self) -> bytes:
         """Take what must go out."""
-        out, self._out = b"".join(self._out), []
+        out, self._out = self._out, b""
         return out
 
     def receive_data(self, data: bytes) -> None:
@@ -88,10 +77,7 @@ class HttpConnection:
         while isinstance(event, h11.InformationalResponse):
             event = self._next()
         if isinstance(event, h11.Response):
-            headers: Headers = tuple(
-                (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in event.headers
-            )
-            return HttpResponse(event.status_code, headers)
+            return HttpResponse(event.status_code, decoded(event.headers))
         return NEED_DATA
 
     def next_piece(self) -> bytes | NeedData:
@@ -122,7 +108,4 @@ class HttpConnection:
     def _broken(self, error: h11.RemoteProtocolError) -> ConnectionLost | RemoteProtocolError:
         if self._is_ended:
             return ConnectionLost(f"{self._what}: the server ended the connection before its answer was whole")
-        return RemoteProtocolError(f"{self._what}: the answer is not HTTP: {error}")
-
-    def _queue(self, event: h11.Event) -> None:
-        self._out.append(self._h11.send(event) or b"")
+        return RemoteProtocolError(f"{self._what}: the answer is not HTTP: {shown(str(error))}")

@@ -18,7 +18,7 @@ import h11
 
 from .errors import ConnectError, RemoteProtocolError
 from .events import NEED_DATA, NeedData
-from .http import HttpRequest
+from .http import HttpRequest, shown, written
 from .uri import Endpoint
 
 __all__ = ["Proxy", "Route", "Tunnel", "proxy_for"]
@@ -153,10 +153,8 @@ class Tunnel:
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         self._where = f"{host}:{endpoint.port}"
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_SIZE)
-        headers = [(name.encode(), value.encode()) for name, value in (("host", self._where), *proxy.headers)]
         self._is_ended = False
-        request = self._h11.send(h11.Request(method="CONNECT", target=self._where, headers=headers))
-        self._out = (request or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
+        self._out = written(self._h11, HttpRequest("CONNECT", self._where, (("host", self._where), *proxy.headers)))
 
     def data_to_send(self) -> bytes:
         """Take what must go out."""
@@ -181,7 +179,7 @@ class Tunnel:
             if self._is_ended:
                 text = f"the proxy ended the connection before there was a tunnel to {self._where}"
                 raise ConnectError(text) from None
-            raise RemoteProtocolError(f"proxy: the answer is not HTTP: {error}") from None
+            raise RemoteProtocolError(f"proxy: the answer is not HTTP: {shown(str(error))}") from None
         if isinstance(event, h11.Response):
             if 200 <= event.status_code < 300:
                 return True

@@ -120,6 +120,14 @@ def test_what_is_not_http():
         connection.next_head()
 
 
+def test_what_is_not_http_is_shown_without_tokens():
+    connection = asked()
+    with pytest.raises(RemoteProtocolError) as caught:
+        connection.receive_data(b"HTTP/1.1 200 OK\r\neyJhbGciOiJub25lIn0.e30.secret\x00\r\n\r\n")
+        connection.next_head()
+    assert "secret" not in str(caught.value)
+
+
 def test_a_body_that_is_too_large():
     connection = asked(size=3)
     connection.receive_data(OK + b"content-length: 4\r\n\r\nabcd")

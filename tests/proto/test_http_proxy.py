@@ -136,3 +136,11 @@ def test_ways():
     sent = plain.prepared(request)
     assert sent.target == "http://db.example.com/v1/ping"
     assert sent.headers == (("host", "x"), ("proxy-authorization", "Basic bWU6c2VjcmV0"))
+
+
+def test_what_is_not_http_is_shown_without_tokens():
+    tunnel = Tunnel(Proxy.parse("p"), SAFE)
+    tunnel.receive_data(b"HTTP/1.1 200 OK\r\neyJhbGciOiJub25lIn0.e30.secret\x00\r\n\r\n")
+    with pytest.raises(RemoteProtocolError) as caught:
+        tunnel.next_event()
+    assert "secret" not in str(caught.value)
