@@ -214,6 +214,17 @@ class Table:
         return tuple(constraint.columns for constraint in self.constraints)
 
     @property
+    def unique_keys(self) -> tuple[tuple[int, ...], ...]:
+        """Columns by which one row is found, the primary key first."""
+        key = self.primary_key
+        return tuple(dict.fromkeys((*(() if key is None else ((key,),)), *self.unique_sets)))
+
+    @property
+    def takes_arguments(self) -> bool:
+        """Whether it is a view with parameters, which `SELECT * FROM` it cannot read."""
+        return self.view is not None and bool(self.view.params)
+
+    @property
     def unique(self) -> tuple[int, ...]:
         """Columns that are unique by themselves, in column order. A view has none, even with a primary key."""
         return tuple(sorted({columns[0] for columns in self.unique_sets if len(columns) == 1}))

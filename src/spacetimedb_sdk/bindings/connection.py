@@ -171,7 +171,7 @@ class BaseConnection:
         return tuple(
             select(table.name)
             for table in self.schema.tables.values()
-            if table.is_public and not (table.view and table.view.params) and (knows_events or not table.is_event)
+            if table.is_public and not table.takes_arguments and (knows_events or not table.is_event)
         )
 
     def _query(self, query: str, timeout: float | None) -> Pending[Any]:

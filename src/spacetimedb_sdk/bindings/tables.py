@@ -81,7 +81,7 @@ class TableHandle(Tabular):
         self._columns = {column.name: column.index for column in self._table.columns}
         attributes = engine.schema.row_codec(name).field_names
         self._columns |= {attribute: index for index, attribute in enumerate(attributes)}
-        alone = {key[0]: self._cache.finder(key[0]) for key in self._unique_keys() if len(key) == 1}
+        alone = {key[0]: self._cache.finder(key[0]) for key in self._table.unique_keys if len(key) == 1}
         self._finders = {column: alone[index] for column, index in self._columns.items() if index in alone}
 
     @property
@@ -165,8 +165,8 @@ class TableHandle(Tabular):
                         self._reading(".find()")  # so that "none" is not said of rows that nobody keeps
                     return found
         values = self._values("find", args, columns)
-        if not any(set(key) == values.keys() for key in self._unique_keys()):
-            unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._unique_keys())
+        if not any(set(key) == values.keys() for key in self._table.unique_keys):
+            unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._table.unique_keys)
             raise LocalProtocolError(
                 f"{self.name}.find(): expected unique columns ({unique or 'there are none'}), "
                 f"got {', '.join(columns) or 'none'}; filter() takes any"
@@ -181,11 +181,6 @@ class TableHandle(Tabular):
             TypeError: There is no such column, or a value is given without one.
         """
         return self._reading(".filter()").select(self._values("filter", args, columns))
-
-    def _unique_keys(self) -> tuple[tuple[int, ...], ...]:
-        key = self._table.primary_key
-        first = () if key is None else ((key,),)
-        return tuple(dict.fromkeys((*first, *self._table.unique_sets)))
 
     def _values(self, method: str, args: tuple[Any, ...], columns: dict[str, Any]) -> dict[int, Any]:
         if args:

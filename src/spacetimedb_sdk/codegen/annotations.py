@@ -23,10 +23,11 @@ from spacetimedb_proto.bsatn.values import Err, Ok, ScheduleAt
 from .plan import Plan
 from .scope import Scope
 
-__all__ = ["Annotations"]
+__all__ = ["NUMBERS", "Annotations"]
 
 SDK = "spacetimedb_sdk"
-_NUMBERS = {"bool": "bool", "int": "int", "wide": "int", "f32": "float", "f64": "float"}
+NUMBERS = {"bool": "bool", "int": "int", "wide": "int", "f32": "float", "f64": "float"}
+"""Python's types of scalars, by kind."""
 
 
 @attrs.frozen
@@ -66,7 +67,7 @@ class _Writer:
             case Slot():
                 return self._slot(node)
             case ScalarNode(kind=kind):
-                return self._builtin(_NUMBERS[kind])
+                return self._builtin(NUMBERS[kind])
             case TextNode():
                 return self._builtin("str")
             case BytesNode():

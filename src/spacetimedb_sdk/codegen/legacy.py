@@ -30,8 +30,9 @@ from spacetimedb_proto.bsatn.types import Ref
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
 from spacetimedb_proto.schema import Schema
 
-from .plan import FunctionPlan, Plan, TablePlan, left_out
-from .text import call, doc, literal, module_text, prose
+from .annotations import NUMBERS
+from .plan import FunctionPlan, Plan, TablePlan
+from .text import call, doc, left_out_notes, literal, module_text
 
 __all__ = ["generate", "left_out_of"]
 
@@ -42,8 +43,6 @@ RESERVED: Final = frozenset({
     *("table_name",),
 })  # fmt: skip
 """What classes of tables have of their own."""
-
-_NUMBERS = {"bool": "bool", "int": "int", "wide": "int", "f32": "float", "f64": "float"}
 
 
 def generate(schema: Schema, *, package_name: str = "module_bindings", include_private: bool = False) -> dict[str, str]:
@@ -66,16 +65,18 @@ def generate(schema: Schema, *, package_name: str = "module_bindings", include_p
 
 def left_out_of(schema: Schema, *, include_private: bool = False) -> list[str]:
     """What such a package does not show of its schema, or otherwise than its types say, and why, one sentence each."""
-    package = _Package(Plan(schema, include_private))
-    general = left_out(schema, include_private=include_private)
-    kept = [line for line in general if not line.startswith(("class ", "type "))]
+    return _left_out(_Package(Plan(schema, include_private)))
+
+
+def _left_out(package: _Package) -> list[str]:
+    kept = [line for line in package.plan.left_out() if not line.startswith(("class ", "type "))]
     return [*kept, *package.missing()]
 
 
 def _init(package: _Package, package_name: str) -> str:
-    missing = left_out_of(package.plan.schema, include_private=package.plan.include_private)
-    notes = ["#", "# Left out:", *(f"# - {prose(line)}" for line in missing)] if missing else []
-    return module_text([*notes, doc(f"{package_name}: bindings in the layout of spacetimedb-sdk 0.7.")])
+    return module_text(
+        [*left_out_notes(_left_out(package)), doc(f"{package_name}: bindings in the layout of spacetimedb-sdk 0.7.")]
+    )
 
 
 @attrs.frozen
@@ -97,7 +98,7 @@ class _Package:
     @cached_property
     def tables(self) -> Sequence[TablePlan]:
         """The tables and views that a subscription can ask for."""
-        return [table for table in self.plan.tables if table.can_be_queried]
+        return [table for table in self.plan.tables if not table.table.takes_arguments]
 
     @cached_property
     def reducers(self) -> Sequence[FunctionPlan]:
@@ -145,7 +146,7 @@ class _Package:
     def missing(self) -> Iterator[str]:
         """What is not as its type says."""
         for table in self.plan.tables:
-            if not table.can_be_queried:
+            if table.table.takes_arguments:
                 yield f"view {table.table.name}: it takes parameters"
         for function in self.plan.functions("procedure"):
             yield f"procedure {function.function.name}: 0.7 had none"
@@ -163,7 +164,7 @@ class _Package:
             yield function.function.name, function.params
 
     def _table(self, table: TablePlan, home: _Home) -> str:
-        unique = {key[0] for key in table.unique_keys if len(key) == 1}
+        unique = {key[0] for key in table.table.unique_keys if len(key) == 1}
         key = table.table.primary_key
         body = [
             f"class {home.name}(__legacy__.Table):",
@@ -302,7 +303,7 @@ class _Package:
             return home.name
         match _inside(node):
             case ScalarNode(kind=kind):
-                return _NUMBERS[kind]
+                return NUMBERS[kind]
             case TextNode():
                 return "str"
             case BytesNode():

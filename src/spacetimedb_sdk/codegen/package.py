@@ -8,10 +8,10 @@ from typing import Final
 from spacetimedb_proto.schema import Schema, dump_schema
 
 from .functions_module import functions_code, functions_stub
-from .plan import OWN_MODULES, Plan, left_out
+from .plan import OWN_MODULES, Plan
 from .scope import Scope
 from .tables_module import tables_code, tables_stub
-from .text import HEADER, code_list, doc, literal, module_text, prose
+from .text import HEADER, code_list, doc, left_out_notes, literal, module_text
 from .things import GENERATED, TYPED, stand_ins
 from .types_module import types_code, types_stub
 
@@ -59,9 +59,10 @@ def generate(schema: Schema, *, package_name: str, include_private: bool = False
 
 
 def _about(plan: Plan, package_name: str) -> list[str]:
-    missing = left_out(plan.schema, include_private=plan.include_private)
-    notes = ["#", "# Left out:", *(f"# - {prose(line)}" for line in missing)] if missing else []
-    return [*notes, doc(f"{package_name}: bindings with static types, for `spacetimedb_sdk`.")]
+    return [
+        *left_out_notes(plan.left_out()),
+        doc(f"{package_name}: bindings with static types, for `spacetimedb_sdk`."),
+    ]
 
 
 def _init_code(plan: Plan, package_name: str) -> str:

@@ -86,17 +86,6 @@ class TablePlan:
         """The columns that SQL has literals for."""
         return [(name, node) for name, node in self.columns if _has_literal(plain(node))]
 
-    @property
-    def unique_keys(self) -> Sequence[tuple[int, ...]]:
-        """Columns by which `find` finds one row, the primary key first."""
-        key = self.table.primary_key
-        return tuple(dict.fromkeys((*(() if key is None else ((key,),)), *self.table.unique_sets)))
-
-    @property
-    def can_be_queried(self) -> bool:
-        """Whether `SELECT * FROM` it works without more."""
-        return self.table.view is None or not self.table.view.params
-
 
 @attrs.frozen(kw_only=True)
 class FunctionPlan:
@@ -192,6 +181,13 @@ class Plan:
 
     def functions(self, kind: Kind) -> Sequence[FunctionPlan]:
         """The reducers or procedures that clients may call, by name."""
+        return self._functions[kind]
+
+    @cached_property
+    def _functions(self) -> Mapping[Kind, Sequence[FunctionPlan]]:
+        return {"reducer": self._offered("reducer"), "procedure": self._offered("procedure")}
+
+    def _offered(self, kind: Kind) -> Sequence[FunctionPlan]:
         found = self.schema.reducers if kind == "reducer" else self.schema.procedures
         offered = [function for function in found.values() if function.is_callable]
         attributes = field_names([function.name for function in offered])
@@ -213,6 +209,32 @@ class Plan:
             for function, attribute, name in zip(offered, attributes, names, strict=True)
         ]
 
+    # --- what is not in it --------------------------------------------------------------------------------------------
+
+    def left_out(self) -> list[str]:
+        """What the package does not show of its schema, and why, one sentence each."""
+        schema = self.schema
+        tables = [
+            f"table {table.name}: it is private" for table in schema.tables.values() if not table.is_public
+        ] if not self.include_private else []  # fmt: skip
+        functions = [
+            f"{'procedure' if function.is_procedure else 'reducer'} {function.name}: {_why_not(function)}"
+            for function in (*schema.reducers.values(), *schema.procedures.values())
+            if not function.is_callable
+        ]
+        types = [
+            f"type {name}: it has no class, its values are plain ones"
+            for slot, name in sorted(schema.type_names.items(), key=lambda item: item[1])
+            if slot not in self.classes
+        ]
+        exported = set(self.exported)
+        hidden = [
+            f"class {type_.name}: the package itself has something of that name, so it is in `types` only"
+            for type_ in self.classes.values()
+            if type_.name not in exported
+        ]
+        return [*tables, *functions, *types, *hidden, *(f"definition: {note}" for note in schema.notes)]
+
 
 def _has_literal(node: Node) -> bool:
     match node:
@@ -226,27 +248,7 @@ def _has_literal(node: Node) -> bool:
 
 def left_out(schema: Schema, *, include_private: bool = False) -> list[str]:
     """What a package does not show of its schema, and why, one sentence each."""
-    plan = Plan(schema, include_private)
-    tables = [
-        f"table {table.name}: it is private" for table in schema.tables.values() if not table.is_public
-    ] if not include_private else []  # fmt: skip
-    functions = [
-        f"{'procedure' if function.is_procedure else 'reducer'} {function.name}: {_why_not(function)}"
-        for function in (*schema.reducers.values(), *schema.procedures.values())
-        if not function.is_callable
-    ]
-    types = [
-        f"type {name}: it has no class, its values are plain ones"
-        for slot, name in sorted(schema.type_names.items(), key=lambda item: item[1])
-        if slot not in plan.classes
-    ]
-    exported = set(plan.exported)
-    hidden = [
-        f"class {type_.name}: the package itself has something of that name, so it is in `types` only"
-        for type_ in plan.classes.values()
-        if type_.name not in exported
-    ]
-    return [*tables, *functions, *types, *hidden, *(f"definition: {note}" for note in schema.notes)]
+    return Plan(schema, include_private).left_out()
 
 
 def _why_not(function: Function) -> str:

@@ -15,7 +15,7 @@ __all__ = ["tables_code", "tables_stub"]
 
 def tables_code(plan: Plan) -> str:
     """The module as it runs."""
-    rows = [line for table in plan.tables if table.can_be_queried for line in _columns_of(table)]
+    rows = [line for table in plan.tables if not table.table.takes_arguments for line in _columns_of(table)]
     names: dict[str, str] = {"Tables": "Things", "Queries": "Things"}
     for table in plan.tables:
         names[table.columns_name] = "Fields"
@@ -103,14 +103,14 @@ def _kind(table: TablePlan) -> str:
 
 def _remarks(table: TablePlan) -> str:
     remarks = [] if table.table.is_public else ["which is private"]
-    if not table.can_be_queried:
+    if table.table.takes_arguments:
         remarks.append("which takes parameters")
     return "".join(f", {remark}" for remark in remarks)
 
 
 def _find(table: TablePlan, annotations: Annotations) -> list[str]:
     scope = annotations.scope
-    keys = table.unique_keys
+    keys = table.table.unique_keys
     if not keys:
         never = scope.name("typing", "Never", _METHODS)
         return [f"    def find(self, **no_column_is_unique: {never}) -> None: ..."]
@@ -147,7 +147,7 @@ def _collections(plan: Plan, annotations: Annotations) -> list[str]:
     scope = annotations.scope
     every = [table.attribute for table in plan.tables]
     handles = [(table.attribute, scope.own(table.handle, every)) for table in plan.tables]
-    queried = [table for table in plan.tables if table.can_be_queried]
+    queried = [table for table in plan.tables if not table.table.takes_arguments]
     some = [table.attribute for table in queried]
     query = scope.name(TYPED, "TableQuery", some)
     queries = [

@@ -12,6 +12,7 @@ __all__ = [
     "class_head",
     "code_list",
     "doc",
+    "left_out_notes",
     "literal",
     "module_text",
     "prose",
@@ -29,6 +30,11 @@ HEADER: Final = "# Written by `spacetimedb-sdk generate`. Changes to this file w
 def prose(text: str) -> str:
     """Words of the server in a comment: on one line, and nothing that does not print."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def left_out_notes(missing: Sequence[str]) -> list[str]:
+    """Comment lines that say what a package does not show."""
+    return ["#", "# Left out:", *(f"# - {prose(line)}" for line in missing)] if missing else []
 
 
 def doc(text: str) -> str:
