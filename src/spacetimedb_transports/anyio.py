@@ -28,7 +28,7 @@ from spacetimedb_proto.uri import Endpoint
 from . import asyncio_stream
 from .background import Background, in_trio, spawn
 
-__all__ = ["Background", "Dial", "Driven", "Pump", "dial", "fetch", "spawn"]
+__all__ = ["Background", "Dial", "Driven", "Pump", "close_stream", "dial", "fetch", "spawn"]
 
 CHUNK: Final = 1024 * 1024
 """Bytes asked for at once: large enough that a snapshot of many megabytes takes few rounds."""
@@ -127,7 +127,7 @@ async def fetch(
             try:
                 return await _converse(exchange, stream)
             finally:
-                await _close(stream)
+                await close_stream(stream)
     except TimeoutError as error:
         raise ConnectError(f"no answer from {endpoint.host}:{endpoint.port} for {timeout:g} s") from error
 
@@ -150,7 +150,7 @@ async def _converse(exchange: HttpExchange, stream: ByteStream) -> HttpResponse:
     return response
 
 
-async def _close(stream: ByteStream) -> None:
+async def close_stream(stream: ByteStream) -> None:
     """Close in any case: also when cancelled, when broken, and when the peer does not take part."""
     with anyio.move_on_after(FLUSH_TIME, shield=True), suppress(Exception):
         await stream.aclose()
@@ -265,7 +265,7 @@ class Pump(Generic[E]):
         finally:
             if not self._ended.is_set():
                 self._give_up()
-            await _close(self._stream)
+            await close_stream(self._stream)
         if self._fault is not None:
             raise self._fault
 

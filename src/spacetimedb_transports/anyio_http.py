@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 import anyio
@@ -22,7 +21,7 @@ from spacetimedb_proto.http import HttpRequest, HttpResponse
 from spacetimedb_proto.http_connection import HttpConnection
 from spacetimedb_proto.http_proxy import Route
 
-from .anyio import CHUNK, FLUSH_TIME, Dial, dial
+from .anyio import CHUNK, Dial, close_stream, dial
 from .asyncio_stream import AsyncioStream
 from .http_links import ENDLESS, Progress, Spares, Unanswered, has_news
 
@@ -71,8 +70,7 @@ class _Link:
 
     async def close(self) -> None:
         """Close in any case: also when cancelled, when broken, and when the peer does not take part."""
-        with anyio.move_on_after(FLUSH_TIME, shield=True), suppress(Exception):
-            await self._stream.aclose()
+        await close_stream(self._stream)
 
     async def _next(self, take: Callable[[], T | NeedData]) -> T:
         try:
@@ -238,7 +236,7 @@ class AsyncHttpLinks:
         try:
             return _Link(await self._through(stream))
         except BaseException as error:
-            await _Link(stream).close()
+            await close_stream(stream)
             if isinstance(error, OSError | anyio.BrokenResourceError | anyio.EndOfStream):
                 raise ConnectError(f"cannot connect to {self._where} through the proxy: {error}") from error
             raise

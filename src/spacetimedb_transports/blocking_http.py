@@ -253,25 +253,23 @@ class BlockingHttpLinks:
     def _connect(self, deadline: _Deadline) -> _Link:
         if self._ssl is not None and not self._route.endpoint.is_tls:
             raise ConnectError(f"an SSL context was given: expected wss:// or https://, got {self._route.endpoint}")
-        first = self._route.first
         try:
-            connected = socket.create_connection((first.host, first.port), timeout=deadline.left())
+            return _Link(self._opened(deadline))
         except TimeoutError as error:
             raise ConnectError(f"cannot connect to {self._where}: no answer for {deadline.seconds:g} s") from error
-        except (OSError, UnicodeError) as error:
+        except tls.SSLError as error:
+            raise ConnectError(f"cannot connect to {self._where} with TLS: {error}") from error
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be looked up or sent
             raise ConnectError(f"cannot connect to {self._where}: {error}") from error
+
+    def _opened(self, deadline: _Deadline) -> socket.socket:
+        first = self._route.first
+        connected = socket.create_connection((first.host, first.port), timeout=deadline.left())
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _Link(self._secured(connected, deadline))
-        except BaseException as error:
+            return self._secured(connected, deadline)
+        except BaseException:
             connected.close()
-            if isinstance(error, TimeoutError):
-                text = f"cannot connect to {self._where}: no answer for {deadline.seconds:g} s"
-                raise ConnectError(text) from error
-            if isinstance(error, tls.SSLError):
-                raise ConnectError(f"cannot connect to {self._where} with TLS: {error}") from error
-            if isinstance(error, OSError | ValueError):
-                raise ConnectError(f"cannot connect to {self._where}: {error}") from error
             raise
 
     def _secured(self, connected: socket.socket, deadline: _Deadline) -> socket.socket:
