@@ -36,7 +36,7 @@ from ..tabular import Tabular
 from ..tabular.plain import as_json, as_plain
 from ..tabular.shapes import column_names, product_of
 from .feed import ChangeFeed, Entry, FeedChange
-from .files import Exported, OnExported, beside, count_of, parts_of
+from .files import Exported, OnExported, beside, parts_of
 
 __all__ = ["SqliteFeed", "write_sqlite"]
 
@@ -86,7 +86,7 @@ def _write_table(database: sqlite3.Connection, name: str, rows: Tabular, on_prog
     columns = [f"{_quoted(n)} {_declared(field.node)}".rstrip() for n, field in zip(names, fields, strict=True)]
     database.execute(f"CREATE TABLE {_quoted(name)} ({', '.join(columns)})")
     insert = f"INSERT INTO {_quoted(name)} VALUES ({', '.join('?' * len(fields))})"
-    total, done = count_of(held), 0
+    total, done = held.count, 0
     for part in parts_of(held):
         database.executemany(insert, (_cells(product, row) for row in part))
         done += len(part)

@@ -177,7 +177,8 @@ class ChangeFeed(ABC):
         else:
             key = column_names(product_of(node).fields)[table.primary_key]
             before = {_key(row, key): row for row in gone}
-            updates = [FeedChange(table.name, before[_key(row, key)], row) for row in came if _key(row, key) in before]
+            pairs = ((before.get(_key(row, key)), row) for row in came)
+            updates = [FeedChange(table.name, old, row) for old, row in pairs if old is not None]
         updated = {row for change in updates for row in (change.old, change.new)}
         return [
             *(FeedChange(table.name, row, None) for row in gone if row not in updated),

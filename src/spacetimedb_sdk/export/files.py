@@ -12,7 +12,7 @@ import attrs
 
 from ..tabular import Held
 
-__all__ = ["Exported", "OnExported", "beside", "count_of", "parts_of"]
+__all__ = ["Exported", "OnExported", "beside", "parts_of"]
 
 _PART = 4_096
 
@@ -54,11 +54,6 @@ def beside(path: str | os.PathLike[str]) -> Generator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
-
-
-def count_of(held: Held) -> int:
-    """How many rows there are."""
-    return len(held.objects) if held.objects is not None else sum(map(len, held.lists))
 
 
 def parts_of(held: Held) -> Iterator[list[Any]]:

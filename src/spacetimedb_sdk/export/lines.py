@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from spacetimedb_proto.errors import DecodeError
 
+from ..tabular.plain import dumped
 from .feed import ChangeFeed, Entry, FeedChange
 
 __all__ = ["JsonLinesFeed"]
@@ -118,9 +119,5 @@ def _change_text(change: FeedChange) -> str:
 
 
 def _change_of(found: dict[str, Any]) -> FeedChange:
-    old, new = (_row(found[name]) if name in found else None for name in ("old", "new"))
+    old, new = (dumped(found[name]) if name in found else None for name in ("old", "new"))
     return FeedChange(found["table"], old, new, is_event=found.get("is_event", False))
-
-
-def _row(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -27,7 +27,7 @@ from ..tabular.exits import needed
 from ..tabular.plain import as_json, as_plain
 from ..tabular.shapes import column_names, product_of
 from .database import write_sqlite
-from .files import Exported, OnExported, beside, count_of, parts_of
+from .files import Exported, OnExported, beside, parts_of
 
 __all__ = ["FORMATS", "export", "write_csv", "write_json_lines", "write_parquet"]
 
@@ -56,7 +56,7 @@ def write_parquet(
 
     held = rows.held(": write_parquet()")
     parquet: Any = import_module("pyarrow.parquet")
-    total, done = count_of(held), 0
+    total, done = held.count, 0
     with (
         beside(path) as temporary,
         parquet.ParquetWriter(temporary, arrow_schema(held), compression=compression) as out,
@@ -96,7 +96,7 @@ def _write_text(
     line: Callable[[Any], str],
     head: str,
 ) -> int:
-    total, done = count_of(held), 0
+    total, done = held.count, 0
     with beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
         out.write(head)
         for part in parts_of(held):

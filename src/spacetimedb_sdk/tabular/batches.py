@@ -27,8 +27,7 @@ def arrow_table(held: Held) -> Any:
     schema = arrow_schema(held)
     if product.fields:
         return pa.Table.from_batches(batches_of(held), schema)
-    count = len(held.objects) if held.objects is not None else sum(map(len, held.lists))
-    return pa.Table.from_struct_array(pa.StructArray.from_buffers(pa.struct([]), count, [None]))
+    return pa.Table.from_struct_array(pa.StructArray.from_buffers(pa.struct([]), held.count, [None]))
 
 
 def arrow_schema(held: Held) -> Any:

@@ -38,6 +38,11 @@ class Held:
     lists: Sequence[RowList] = ()
     codec: Codec | None = None
 
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.objects) if self.objects is not None else sum(map(len, self.lists))
+
 
 def needed(module: str, what: str) -> Any:
     """Import a package that not everybody has.

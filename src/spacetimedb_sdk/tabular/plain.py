@@ -30,12 +30,17 @@ from spacetimedb_proto.errors import LocalProtocolError
 
 from .shapes import Leaf, column_names, has_content, member_names, variant_names
 
-__all__ = ["as_json", "as_plain"]
+__all__ = ["as_json", "as_plain", "dumped"]
 
 
 def as_json(node: Node, value: Any) -> str:
     """A value as JSON text."""
-    return json.dumps(as_plain(node, value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return dumped(as_plain(node, value))
+
+
+def dumped(value: Any) -> str:
+    """A plain value as JSON text: always the same one, for feeds know rows by it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def as_plain(node: Node, value: Any) -> Any:
