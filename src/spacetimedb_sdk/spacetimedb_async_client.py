@@ -56,10 +56,6 @@ class _Client(SpacetimeDBClient):
             self.over.set_exception(error)
             self.over.exception()  # who does without run() does not ask, and need not be told so in the log
 
-    def message(self, event: ReducerEvent) -> TransactionUpdateMessage:
-        """The outcome of a call, without its rows."""
-        return TransactionUpdateMessage(event, {})
-
     def _look(self) -> None:
         self._do_posted()
         if self._failures:
@@ -226,7 +222,8 @@ class SpacetimeDBAsyncClient:
             raise SpacetimeDBException(f"reducer {reducer_name}: no outcome came in time") from None
         except SpacetimeDBError as error:
             raise SpacetimeDBException(str(error)) from error
-        return self.client.message(ReducerEvent(identity, address, reducer_name, status, message, reducer_args))
+        event = ReducerEvent(identity, address, reducer_name, status, message, reducer_args)
+        return TransactionUpdateMessage(event, {})
 
     async def close(self) -> None:
         """Close the connection and wait until it is closed. Twice is harmless."""

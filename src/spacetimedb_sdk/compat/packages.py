@@ -143,12 +143,13 @@ class ClientCache:
     Attributes:
         tables: The tables, by the names of their classes.
         reducer_cache: What reads the arguments of each reducer, by its name.
+        served: The tables that the module has, by what it calls them.
     """
 
     def __init__(self, autogen_package: ModuleType) -> None:
         self.tables: dict[str, TableCache] = {}
         self.reducer_cache: dict[str, Callable[[Sequence[Any]], Sequence[Any]]] = {}
-        self._served: dict[str, TableCache] = {}
+        self.served: dict[str, TableCache] = {}
         for info in pkgutil.iter_modules(autogen_package.__path__):
             if not info.ispkg:
                 self._look_through(info.name, importlib.import_module(f"{autogen_package.__name__}.{info.name}"))
@@ -165,18 +166,13 @@ class ClientCache:
 
     def attach(self, engine: Engine) -> None:
         """Have the rows of a connection from now on."""
-        self._served = {}
+        self.served = {}
         for name, table in self.tables.items():
             served = table.attach(engine)
             if served is None:
                 log.warning("the bindings have a table %r, which the module has not: it stays empty", name)
             else:
-                self._served[served] = table
-
-    @property
-    def served(self) -> dict[str, TableCache]:
-        """The tables, by what the module calls them."""
-        return self._served
+                self.served[served] = table
 
     def reducers(self, schema: Schema) -> dict[str, str]:
         """What the package calls each reducer, by what the module calls it."""
