@@ -195,6 +195,15 @@ class TokenCli(TokenSource):
         """The source in words."""
         return f"the login of the spacetime program in {str(self.path)!r}"
 
+    def configuration(self) -> dict[str, Any] | None:
+        """All that stands in the file; None if there is none, or it is no TOML.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        data = read_small(self.path, _CONFIG_SIZE)
+        return None if data is None else _parsed(data)
+
     def fetch(self) -> str | None:
         """Read the file.
 

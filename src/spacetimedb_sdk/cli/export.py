@@ -12,7 +12,6 @@ import typer
 from .output import AsJson, console, errors, print_json
 from .queries import Asked, is_name, subscribed
 from .target import Target, with_target
-from .waiting import each
 
 if TYPE_CHECKING:
     from ..blocking import Connection
@@ -151,7 +150,7 @@ def feed(
         _tell_position(changes, as_json=as_json)
         if once:
             return
-        for transaction in each(stream):
+        for transaction in stream:
             before = changes.position
             changes.write(transaction)
             if changes.position > before:

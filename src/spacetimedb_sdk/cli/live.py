@@ -109,16 +109,19 @@ class LiveTable:
         self._lines[self._id(row)] = _Line(_cells(row), mark, until)
 
     def _id(self, row: Any) -> str:
-        values = list(plain(row).values())
-        return json.dumps(values if self._key is None else values[self._key])
+        values = _values(row)
+        return json.dumps(plain(values if self._key is None else values[self._key]))
+
+
+def _values(row: object) -> list[Any]:
+    cls: type[Any] = type(row)
+    return [getattr(row, field.name) for field in attrs.fields(cls)]
 
 
 def _cells(row: object) -> tuple[str, ...]:
     """Values in few characters: of an identity, the beginning is enough to tell it from others."""
     cells: list[str] = []
-    cls: type[Any] = type(row)
-    for field in attrs.fields(cls):
-        value = getattr(row, field.name)
+    for value in _values(row):
         shown = text(plain(value))
         is_id = isinstance(value, Identity | ConnectionId)
         cells.append(f"{shown[:_SHORT]}…" if is_id else shown)

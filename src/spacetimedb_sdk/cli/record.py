@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -13,12 +14,10 @@ import typer
 from .changes import ChangeLines, live_view
 from .output import AsJson, errors
 from .queries import Asked, subscribed
+from .sources import file_schema
 from .target import Target, command, with_target
-from .waiting import each
 
 if TYPE_CHECKING:
-    from spacetimedb_proto.schema import Schema
-
     from ..replaying import Replay
 
 __all__ = ["record", "replay"]
@@ -40,8 +39,8 @@ def record(
         errors().print(
             f"recording {len(subscription.queries)} queries to {out}, until Ctrl-C", markup=False, soft_wrap=True
         )
-        for _ in each(states):  # the file has all of it: only the end matters here
-            continue
+        while True:  # the file has all of it: only the end matters here
+            states.get(timeout=math.inf)
 
 
 @command
@@ -59,17 +58,11 @@ def replay(
     """Play a recording: a live picture of the tables at a terminal, one JSON object per change in a pipe."""
     from ..replaying import replay as opened
 
-    with opened(file, schema=None if schema is None else _definition(schema)) as session:
+    with opened(file, schema=None if schema is None else file_schema(schema)) as session:
         if sys.stdout.isatty() and not as_json:
             _show_live(session, speed or 1.0, file.name)
         else:
             _write_changes(session, speed)
-
-
-def _definition(path: Path) -> Schema:
-    from spacetimedb_proto.schema import load_schema
-
-    return load_schema(path.read_bytes())
 
 
 def _write_changes(session: Replay, speed: float) -> None:

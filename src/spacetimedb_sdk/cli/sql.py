@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import AsJson, Format, errors, print_json, print_rows, row_object, table_of_rows
+from .output import AsJson, Format, errors, print_rows, table_of_rows
 from .target import Target, with_target
-from .waiting import each
 
 if TYPE_CHECKING:
     from spacetimedb_proto.http_api import SqlResult
@@ -87,7 +86,7 @@ def _news(target: Target, statement: str, interval: float) -> Generator[Callable
         except SubscriptionError:
             yield lambda: time.sleep(interval)
         else:
-            changes = each(conn.transactions(overflow="coalesce"))
+            changes = conn.transactions(overflow="coalesce")
             yield lambda: next(changes)
 
 
@@ -95,7 +94,7 @@ def _news(target: Target, statement: str, interval: float) -> Generator[Callable
 def _screen(form: Format) -> Generator[Callable[[SqlResult], None]]:
     """A function that shows a result in place of the last one at a terminal, and below it elsewhere."""
     if form is Format.JSON:
-        yield lambda result: print_json([row_object(row, _columns(result)) for row in result])
+        yield lambda result: print_rows(result, _columns(result), form)
     elif form is Format.CSV or not sys.stdout.isatty():
         yield lambda result: _flushed(lambda: _show(result, form))
     else:

@@ -11,7 +11,7 @@ from .changes import ChangeLines, live_view
 from .output import AsJson
 from .queries import Asked, subscribed
 from .target import Target, with_target
-from .waiting import PULSE, each
+from .waiting import PULSE
 
 if TYPE_CHECKING:
     from ..blocking import BlockingStream, Connection
@@ -39,7 +39,7 @@ def subscribe(
             _show_live(conn, stream, subscription.queries, target.name)
         else:
             told = ChangeLines(conn.schema)
-            for transaction in each(stream):
+            for transaction in stream:
                 told.write(transaction.changes)
 
 

@@ -7,7 +7,6 @@ one token for all servers, so it is sent only to servers that stand in that conf
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, wraps
 from pathlib import Path
@@ -18,7 +17,6 @@ import typer
 
 from spacetimedb_proto.errors import ConnectError
 
-from ..private_files import read_small
 from .failures import explained
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ P = ParamSpec("P")
 _KNOWN_SERVERS: Final = {"local": "http://127.0.0.1:3000", "maincloud": "https://maincloud.spacetimedb.com"}
 """What the `spacetime` program knows before anybody configures it."""
 
-_CONFIG_SIZE: Final = 1024 * 1024
 
 Server = Annotated[
     str | None,
@@ -82,7 +79,7 @@ class Target:
         """
         from spacetimedb_proto.uri import Endpoint
 
-        servers, default = _configured()
+        servers, default = _configured(self._config)
         wanted = self.server or default
         if wanted is None:
             raise typer.BadParameter("no server: expected --uri, SPACETIMEDB_URI, or a default server of `spacetime`")
@@ -117,13 +114,24 @@ class Target:
             return TokenFile(self.token_file)
         if os.environ.get("SPACETIMEDB_TOKEN", "").strip():
             return TokenEnv()
-        return TokenCli() if _is_logged_in() and self._is_configured() else None
+        is_logged_in = isinstance(self._config.get("spacetimedb_token"), str)
+        return TokenCli() if is_logged_in and self._is_configured() else None
+
+    @cached_property
+    def _config(self) -> Mapping[str, Any]:
+        """What stands in the configuration of the `spacetime` program; nothing where there is none to be read."""
+        from ..tokens import TokenCli
+
+        try:
+            return TokenCli().configuration() or {}
+        except OSError:
+            return {}
 
     def _is_configured(self) -> bool:
         """Whether the server is one that the `spacetime` program is used with."""
         from spacetimedb_proto.uri import Endpoint
 
-        servers, _ = _configured()
+        servers, _ = _configured(self._config)
         known = {**_KNOWN_SERVERS, **servers}.values()
         return Endpoint.parse(self.uri) in {Endpoint.parse(uri) for uri in known if "://" in uri}
 
@@ -188,19 +196,8 @@ def with_target(function: Callable[Concatenate[Target, P], None]) -> Callable[..
 # --- the configuration of the `spacetime` program ---------------------------------------------------------------------
 
 
-def _config() -> Mapping[str, Any]:
-    """What stands in `cli.toml`; nothing where there is none that can be read."""
-    from ..tokens import TokenCli
-
-    try:
-        return tomllib.loads((read_small(TokenCli().path, _CONFIG_SIZE) or b"").decode())
-    except (OSError, ValueError, RecursionError):
-        return {}
-
-
-def _configured() -> tuple[dict[str, str], str | None]:
+def _configured(config: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:
     """Addresses of servers by nickname, and which is used where none is named."""
-    config = _config()
     servers: dict[str, str] = {}
     entries = config.get("server_configs")
     for entry in cast("Sequence[Any]", entries) if isinstance(entries, list) else ():
@@ -211,7 +208,3 @@ def _configured() -> tuple[dict[str, str], str | None]:
                 continue
     default = config.get("default_server")
     return servers, default if isinstance(default, str) else None
-
-
-def _is_logged_in() -> bool:
-    return isinstance(_config().get("spacetimedb_token"), str)

@@ -8,33 +8,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
-if TYPE_CHECKING:
-    from ..blocking import BlockingStream
-
-__all__ = ["PULSE", "each", "read_along"]
+__all__ = ["PULSE", "read_along"]
 
 T = TypeVar("T")
 
 PULSE: Final = 0.25
 """Seconds that one wait takes at most."""
-
-
-def each(stream: BlockingStream[T]) -> Iterator[T]:
-    """The items of a connection's stream.
-
-    Raises:
-        SpacetimeDBError: What ended it.
-    """
-    from spacetimedb_proto.errors import WaitTimeout
-
-    while True:
-        try:
-            item = stream.get(timeout=PULSE)
-        except WaitTimeout:
-            continue
-        yield item
 
 
 def read_along(items: Iterator[T]) -> Iterator[T]:
