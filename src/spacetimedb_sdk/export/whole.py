@@ -23,7 +23,7 @@ from spacetimedb_proto.bsatn.layout import (
 from spacetimedb_proto.errors import LocalProtocolError
 
 from ..tabular import Held, Tabular
-from ..tabular.exits import needed
+from ..tabular.exits import batches_for
 from ..tabular.plain import as_json, as_plain
 from ..tabular.shapes import column_names, product_of
 from .database import write_sqlite
@@ -47,21 +47,19 @@ def write_parquet(
         How many rows were written.
 
     Raises:
-        LocalProtocolError: pyarrow is not installed, or the rows are not kept.
+        LocalProtocolError: pyarrow or numpy is not installed, or the rows are not kept.
         DecodeError: A row is none of this table.
         OSError: The file cannot be written.
     """
-    needed("pyarrow", "write_parquet()")
-    from ..tabular.batches import arrow_schema, batches_of  # noqa: PLC0415 - it imports pyarrow
-
+    batches = batches_for("write_parquet()")
     held = rows.held(": write_parquet()")
     parquet: Any = import_module("pyarrow.parquet")
     total, done = held.count, 0
     with (
         beside(path) as temporary,
-        parquet.ParquetWriter(temporary, arrow_schema(held), compression=compression) as out,
+        parquet.ParquetWriter(temporary, batches.arrow_schema(held), compression=compression) as out,
     ):
-        for batch in batches_of(held):
+        for batch in batches.batches_of(held):
             out.write_batch(batch)
             done += batch.num_rows
             _tell(on_progress, path, done, total)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from spacetimedb_proto.bsatn.layout import Node
     from spacetimedb_proto.wire.rowlist import RowList
 
-__all__ = ["Held", "Rows", "Tabular", "needed"]
+__all__ = ["Held", "Rows", "Tabular", "batches_for", "needed"]
 
 T = TypeVar("T")
 
-_EXTRAS: Final = {"pyarrow": "arrow", "polars": "polars", "pandas": "pandas"}
+_EXTRAS: Final = {"numpy": "arrow", "pyarrow": "arrow", "polars": "polars", "pandas": "pandas"}
 
 
 @attrs.frozen
@@ -57,6 +57,13 @@ def needed(module: str, what: str) -> Any:
         raise LocalProtocolError(f"{what} needs {module}, which cannot be imported ({error}): {extra}") from error
 
 
+def batches_for(what: str) -> Any:
+    """Import `batches.py`, which makes columns and needs more than everybody has; raises as `needed`."""
+    for module in ("pyarrow", "numpy"):
+        needed(module, what)
+    return import_module(".batches", __package__)
+
+
 class Tabular:
     """Rows that can be had as columns; `types.py` says what becomes of each type."""
 
@@ -76,7 +83,7 @@ class Tabular:
         Rows of one size are taken from the bytes that the server sent, without a Python object for each value.
 
         Raises:
-            LocalProtocolError: pyarrow is not installed, or the rows are not kept.
+            LocalProtocolError: pyarrow or numpy is not installed, or the rows are not kept.
             DecodeError: A row is none of this table.
         """
         return self._to_arrow(".to_arrow()")
@@ -95,10 +102,7 @@ class Tabular:
         return self._to_arrow(".to_pandas()").to_pandas(types_mapper=pandas.ArrowDtype)
 
     def _to_arrow(self, what: str) -> Any:
-        needed("pyarrow", f"{what[1:]}")
-        from .batches import arrow_table  # noqa: PLC0415 - it imports pyarrow
-
-        return arrow_table(self.held(what))
+        return batches_for(what[1:]).arrow_table(self.held(what))
 
 
 class Rows(list[T], Tabular):

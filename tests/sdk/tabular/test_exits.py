@@ -124,7 +124,12 @@ def test_rows_of_nothing():
 
 @pytest.mark.parametrize(
     ("module", "method", "extra"),
-    [("pyarrow", "to_arrow", "arrow"), ("polars", "to_polars", "polars"), ("pandas", "to_pandas", "pandas")],
+    [
+        ("pyarrow", "to_arrow", "arrow"),
+        ("numpy", "to_arrow", "arrow"),
+        ("polars", "to_polars", "polars"),
+        ("pandas", "to_pandas", "pandas"),
+    ],
 )
 def test_what_is_not_installed(module, method, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
