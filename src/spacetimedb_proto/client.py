@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
+from .bursts import Advance, Burst, next_of
 from .commands import Commands
 from .errors import (
     DecodeError,
@@ -21,14 +22,11 @@ from .errors import (
 from .events import (
     NEED_DATA,
     WORKING,
-    Advance,
-    Burst,
     CallFailed,
     Disconnected,
     Event,
     NeedData,
     Working,
-    next_of,
 )
 from .limits import Limits
 from .schema.model import Schema
@@ -120,9 +118,8 @@ class ClientSession(Commands):
         Until a message is done, the cache is as it was before it.
 
         Returns:
-            An event, or `NEED_DATA`; `Working` when there is more to do before the next event: call again. A generator
-            of the next few transactions, where they are small and alike; it need not be used up, for what is left of it
-            comes again.
+            An event, or `NEED_DATA`; `Working` when there is more to do before the next event: call again. A `Burst` of
+            the next few transactions, where they are small and alike.
         """
         if self._dead is None:
             try:
@@ -189,8 +186,10 @@ class ClientSession(Commands):
 
     def _advance(self) -> Event | Working | Burst | None:
         """Advance by a step, or by a message if that is short; None if there is nothing to do."""
-        if self._burst is not None:
-            return self._burst
+        burst = self._burst
+        if burst is not None and not burst.is_over:
+            return burst
+        self._end_burst()
         while True:
             if self._applying is not None:
                 return self._apply_on(self._applying)
@@ -198,7 +197,7 @@ class ClientSession(Commands):
                 return self._next_held()
             for item in self._reading:
                 if isinstance(item, Run):
-                    self._burst = self._replace_rows(item)
+                    self._burst = Burst(item, self._received.replaceable(item))
                     return self._burst
                 self._begin(item)
                 break
@@ -212,22 +211,13 @@ class ClientSession(Commands):
             self._die(self._lost.error or LocalProtocolError("the connection was closed"))
         return None
 
-    def _replace_rows(self, run: Run) -> Burst:
-        """Apply the messages of a run as they are asked for, as long as nothing but a row is replaced."""
-        replace = self._received.replacing(run)
-        try:
-            for came, left in run.rows:
-                if self._dead is not None:
-                    return
-                event = replace(came, left)
-                if event is None:
-                    self._begin(run.template.message((came, left)))
-                    self._reading = chain((run,), self._reading)
-                    break
-                yield event
-        except GeneratorExit:  # closed by whoever took it; the rest comes again
-            self._reading = chain((run,), self._reading)
-        self._burst = None
+    def _end_burst(self) -> None:
+        """Go on after a burst: with the message that it could not apply, if there is one, and then with the rest."""
+        burst, self._burst = self._burst, None
+        if burst is not None and burst.odd is not None:
+            rest = burst.rest()
+            self._begin(rest.template.message(burst.odd))
+            self._reading = chain((rest,), self._reading)
 
     def _begin(self, message: messages.ServerMessage) -> None:
         self._applying = self._received.applying(message)
@@ -259,7 +249,9 @@ class ClientSession(Commands):
         self._dead = error
         self._inbox.clear()
         self._reading = iter(())
-        self._burst = None
+        if self._burst is not None:
+            self._burst.stop()
+            self._burst = None
         self._applying = None
         if self._lost is not None:
             self._end_everything()

@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 
 import attrs
 
+from .bursts import Advance, next_of
 from .cache import CachePolicy
 from .client import ClientSession
 from .errors import ConnectionLost, LocalProtocolError, NotSent, SpacetimeDBError
 from .events import (
     NEED_DATA,
-    Advance,
     Connected,
     Disconnected,
     Event,
@@ -28,7 +28,6 @@ from .events import (
     NeedData,
     Resumed,
     StateChanged,
-    next_of,
 )
 from .options import Options
 from .reconnect import Attempts

@@ -7,7 +7,7 @@ handed out; row callbacks and change streams are fed from it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import attrs
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "NEED_DATA",
     "WORKING",
-    "Advance",
     "Arguments",
     "BatchApplied",
-    "Burst",
     "CallFailed",
     "Committed",
     "Connected",
@@ -47,7 +45,6 @@ __all__ = [
     "Transaction",
     "UnsubscribeApplied",
     "Working",
-    "next_of",
 ]
 
 
@@ -335,20 +332,3 @@ Event: TypeAlias = (
     | Disconnected
     | StateChanged
 )
-
-Burst: TypeAlias = Generator[Transaction, None, None]
-"""Transactions of one row each, which `advance()` hands out together. Taking the next one applies it."""
-
-Advance: TypeAlias = "Event | NeedData | Working | Burst"
-"""What `advance()` returns."""
-
-
-def next_of(advance: Callable[[], Advance]) -> Event | NeedData:
-    """The next event, however many calls of `advance` that takes."""
-    while True:
-        outcome = advance()
-        if isinstance(outcome, Generator):
-            for event in outcome:
-                return event
-        elif not isinstance(outcome, Working):
-            return outcome

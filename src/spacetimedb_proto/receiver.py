@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final
 
 from .bsatn.values import ConnectionId, Identity
 from .cache import Cache, Changes, Deltas
-from .cache.table import not_simple
+from .cache.replacing import Replaceable
 from .calls import Call, CallKind, Calls, decode_arguments, decode_returned
 from .errors import IdentityChanged, ProcedureError, QueryError, RemoteProtocolError, SubscriptionError
 from .events import (
@@ -38,10 +38,7 @@ from .steps import STEP, Steps
 from .wire import messages
 from .wire.runs import Run
 
-__all__ = ["Receiver", "Replace"]
-
-Replace: TypeAlias = Callable[[bytes, bytes], Transaction | None]
-"""Replaces a row: see `Receiver.replacing`."""
+__all__ = ["Receiver"]
 
 SHARED: Final = 0
 """The one query set that all rows count for where the protocol does not say which set a row belongs to (v1)."""
@@ -150,13 +147,8 @@ class Receiver:
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def replacing(self, run: Run) -> Replace:
-        """What applies the messages of a run while there is none of another kind in between.
-
-        Returns:
-            A function of the row that came and the row that left. It returns the event, or None if it takes more than
-            replacing one row by another; then nothing has happened.
-        """
+    def replaceable(self, run: Run) -> Replaceable | None:
+        """What the messages of a run can be applied to while none of another kind comes between; None if to nothing."""
         template, name = run.template, run.template.table_name
         if (
             name not in self.schema.tables
@@ -166,8 +158,8 @@ class Receiver:
             or template.query_set_id in self.query_sets.lean
             or self._replay is not None
         ):
-            return not_simple
-        return self.cache.table(name).replacing(self._owner(template.query_set_id), Transaction)
+            return None
+        return self.cache.table(name).replaceable(self._owner(template.query_set_id))
 
     def _on_initial_connection(self, message: messages.InitialConnection) -> Event:
         if self._is_greeted:

@@ -16,6 +16,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 import attrs
 
 from .bsatn.values import ConnectionId
+from .bursts import Advance, next_of
 from .client import ClientSession
 from .connection import (
     ABNORMAL,
@@ -34,7 +35,7 @@ from .errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
-from .events import NEED_DATA, Advance, Disconnected, Event, NeedData, next_of
+from .events import NEED_DATA, Disconnected, Event, NeedData
 from .handshake import (
     Accepted,
     ClientHandshake,

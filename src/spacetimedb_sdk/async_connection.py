@@ -11,6 +11,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
 from spacetimedb_proto.events import Event, StateChanged
@@ -249,7 +250,7 @@ class Connection(OpenConnection):
     async def _ask_token(self) -> str | None:
         return await next_token_async(self._core, self._keeper)
 
-    def _on_event(self, event: Event) -> Any:
+    def _on_event(self, event: Event | Burst) -> Any:
         outcome = super()._on_event(event)
         if self._engine is not None:
             self._driver.on_event = self._engine.handle

@@ -8,6 +8,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
 from spacetimedb_proto.errors import ConnectError, SpacetimeDBError, WaitTimeout
@@ -196,7 +197,7 @@ class Connection(OpenConnection):
                 raise ConnectError(f"cannot connect to {where} within {self._waiting.patience:g} s") from error
             raise
 
-    def _on_event(self, event: Event) -> Any:
+    def _on_event(self, event: Event | Burst) -> Any:
         outcome = super()._on_event(event)
         if self._engine is not None:
             self._driver.on_event = self._engine.handle

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.connection import Timeouts
 from spacetimedb_proto.durable import DurableConnection
@@ -252,7 +253,7 @@ class Connection(BaseConnection):
     def _ask_token(self) -> str | None:
         return next_token_now(self._core, self._keeper)
 
-    def _on_event(self, event: Event) -> Any:
+    def _on_event(self, event: Event | Burst) -> Any:
         outcome = super()._on_event(event)
         if self._engine is not None:
             self._driver.on_event = self._engine.handle

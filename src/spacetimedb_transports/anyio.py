@@ -11,7 +11,7 @@ import asyncio
 import math
 import ssl as tls
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from typing import Final, Generic, Protocol, TypeVar, cast
 
@@ -176,11 +176,8 @@ class Driven(Protocol[E_co]):
         """Advance by one event; the last one is `Disconnected`."""
         ...
 
-    def advance(self) -> E_co | Disconnected | NeedData | Working | Generator[E_co, None, None]:
-        """The same in steps of some milliseconds, of which `Working` says that there are more.
-
-        Several events may come together; those that are not taken come again.
-        """
+    def advance(self) -> E_co | Disconnected | NeedData | Working:
+        """The same in steps of some milliseconds, of which `Working` says that there are more."""
         ...
 
     @property
@@ -358,28 +355,25 @@ class Pump(Generic[E]):
         Returns whether there may be more. Local names and one look at the clock for several events, because there may
         be hundreds of thousands of them in a second.
         """
-        end, count, event = self._clock() + TURN_TIME, 0, None
+        end, count = self._clock() + TURN_TIME, 0
         if self._steps is not None and not self._take_steps(self._steps, end):
             return True
         advance, on_event, clock = self._connection.advance, self.on_event, self._clock
         is_over = False
-        while not is_over and (next_ones := advance()) is not NEED_DATA:
-            if isinstance(next_ones, Working):
-                self._job = next_ones.job
+        while not is_over and (event := advance()) is not NEED_DATA:
+            if isinstance(event, Working):
+                self._job = event.job
                 is_over = self._job is not None or clock() >= end
                 continue
-            for event in cast("Iterable[E]", next_ones) if isinstance(next_ones, Generator) else (next_ones,):
-                count += 1
-                try:
-                    outcome = on_event(event)
-                except BaseException as error:
-                    outcome = self._fail(error)
-                if outcome and (outcome is True or not self._take_steps(outcome, end)):
-                    is_over = True
-                    break
-                if count % EVENTS_PER_LOOK == 0 and (count >= FAIR_SHARE or clock() >= end):
-                    is_over = True
-                    break
+            count += 1
+            try:
+                outcome = on_event(event)
+            except BaseException as error:
+                outcome = self._fail(error)
+            if outcome and (outcome is True or not self._take_steps(outcome, end)):
+                is_over = True
+            elif count % EVENTS_PER_LOOK == 0:
+                is_over = count >= FAIR_SHARE or clock() >= end
             if isinstance(event, LinkEnded):  # what follows is not this link's
                 self._ended.set()
                 self._output.set()

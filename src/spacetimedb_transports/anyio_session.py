@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from typing import cast
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import ByteStream
 
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.durable import DurableConnection, Need
 from spacetimedb_proto.errors import SpacetimeDBError
 from spacetimedb_proto.events import NEED_DATA, Event, Working
@@ -30,7 +31,7 @@ class SessionDriver:
         core: Its clock must be the loop's: make it with `now=anyio.current_time()`.
         open_stream: Opens a stream to the server, or raises `ConnectError`.
         ask_token: Returns the token for the next attempt, or raises what says why there is none.
-        on_event: Called with each event, in order, one at a time. As for `Pump`.
+        on_event: Called with each event, or with several in a `Burst`, in order. As for `Pump`.
 
     """
 
@@ -40,23 +41,23 @@ class SessionDriver:
         *,
         open_stream: Callable[[], Awaitable[ByteStream]],
         ask_token: Callable[[], Awaitable[str | None]],
-        on_event: Callable[[Event], object],
+        on_event: Callable[[Event | Burst], object],
     ) -> None:
         self._core = core
         self._open_stream = open_stream
         self._ask_token = ask_token
         self._on_event = on_event
-        self._pump: Pump[Event] | None = None
+        self._pump: Pump[Event | Burst] | None = None
         self._busy: anyio.CancelScope | None = None
         self._woken = anyio.Event()
 
     @property
-    def on_event(self) -> Callable[[Event], object]:
+    def on_event(self) -> Callable[[Event | Burst], object]:
         """As given. It may be replaced while an event is handled that asks for a pause."""
         return self._on_event
 
     @on_event.setter
-    def on_event(self, on_event: Callable[[Event], object]) -> None:
+    def on_event(self, on_event: Callable[[Event | Burst], object]) -> None:
         self._on_event = on_event
         if self._pump is not None:
             self._pump.on_event = on_event
@@ -139,11 +140,9 @@ class SessionDriver:
                 await anyio.lowlevel.checkpoint()
             await anyio.lowlevel.checkpoint()
 
-    def _events(self) -> Generator[Event, None, None]:
+    def _events(self) -> Iterator[Event | Burst]:
         while (event := self._core.advance()) is not NEED_DATA:
-            if isinstance(event, Generator):
-                yield from event
-            elif not isinstance(event, Working):
+            if not isinstance(event, Working):
                 yield event
 
 

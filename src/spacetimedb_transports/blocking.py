@@ -15,9 +15,10 @@ from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
 
+from spacetimedb_proto.bursts import Advance, Burst
 from spacetimedb_proto.durable import DurableConnection, Need
 from spacetimedb_proto.errors import ConnectError, SpacetimeDBError
-from spacetimedb_proto.events import NEED_DATA, Advance, Event, NeedData, Transaction, Working
+from spacetimedb_proto.events import NEED_DATA, Event, NeedData, Transaction, Working
 
 from .poller import Poller
 
@@ -373,7 +374,7 @@ class BlockingDriver:
             if isinstance(event, Working):
                 if event.job is not None:
                     event.job()
-            elif isinstance(event, Generator):
+            elif isinstance(event, Burst):
                 self._hand_out_several(event)
             else:
                 self._hand_out_one(event)
@@ -389,7 +390,7 @@ class BlockingDriver:
             self._poller.wake()
         return event
 
-    def _hand_out_several(self, events: Generator[Transaction, None, None]) -> None:
+    def _hand_out_several(self, events: Burst) -> None:
         while (event := self._turns.step(lambda: next(events, None))) is not None:
             self._handle(event)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.durable import DurableConnection, Need
 from spacetimedb_proto.errors import ConnectError, LocalProtocolError, SpacetimeDBError
 from spacetimedb_proto.events import NEED_DATA, Event, LinkEnded, Working
@@ -144,10 +145,8 @@ class FrameDriver:
                 if told.job is not None:
                     told.job()
                 yield None
-            elif isinstance(told, Generator):
-                # Not `yield from`: that would close, when a handler raises, what the core goes on with.
-                for event in told:  # noqa: UP028
-                    yield event
+            elif isinstance(told, Burst):  # a tick may end after each of them
+                yield from told
             else:
                 if isinstance(told, LinkEnded):
                     self._hang_up()

@@ -25,6 +25,7 @@ from spacetimedb_sdk.testing import serve
 from spacetimedb_transports import blocking
 from spacetimedb_transports.blocking import BlockingDriver, Signal
 from tests.behaviour_module import behaviour
+from tests.bursts import BurstOf
 from tests.loopback import PATIENCE, accept, closed_port, endpoint_of, listener
 
 
@@ -287,16 +288,14 @@ def test_steps_are_taken_and_work_is_done(driven, server):
         taken.append("second")
         yield
 
-    def burst():
-        yield Transaction("one")
-        yield Transaction("two")
-
     def on_event(event):
         driven.noted(event)
         return steps()
 
     driven.driver.on_event = on_event
-    driven.core.told.extend([Working(lambda: taken.append("job")), WORKING, burst(), "last"])
+    driven.core.told.extend(
+        [Working(lambda: taken.append("job")), WORKING, BurstOf(Transaction("one"), Transaction("two")), "last"]
+    )
     driven.driver.start()
     with accept(server):
         driven.driver.wake()

@@ -21,7 +21,7 @@ from ..schema.model import Table
 from ..steps import Steps, finish
 from ..wire.rowlist import RowList
 from .bulk import BulkPlanner
-from .changes import CHUNK, RowUpdated, Snapshot, TableChange
+from .changes import CHUNK, Snapshot, TableChange
 from .few import FewPlan, FewPlanner
 from .general import GeneralPlanner
 from .index import Indexes, key_reader
@@ -30,9 +30,10 @@ from .lean import LeanRows
 from .memory import TableMemory, memory_of
 from .planning import Delta, LeanDelta, Plan
 from .renewal import Renewal, Rows, compare
+from .replacing import Replaceable
 from .store import Store
 
-__all__ = ["TableCache", "not_simple"]
+__all__ = ["TableCache"]
 
 T = TypeVar("T")
 
@@ -401,54 +402,12 @@ class TableCache:
         self._few.commit(plan)
         return plan.change
 
-    def replacing(self, query_set: int, outcome: Callable[[TableChange], T]) -> Callable[[bytes, bytes], T | None]:
-        """What replaces one row under its primary key, which is what most transactions do: plan and commit in one step.
-
-        Returns:
-            A function of the row that came, whose size the table must admit, and the row that left. It returns what
-            `outcome` makes of the change; or None, and nothing has happened, if it is not as simple as that.
-        """
-        store, indexes = self._store, self._indexes.built
-        keys, rows, held = store.keys, store.rows, store.held
-        if keys is None or not self.is_lazy:
-            return not_simple
-        unpack, memo = keys.unpack, store.memo
-
-        def replace(came: bytes, left: bytes) -> T | None:
-            if self._work is not None or store.rows is not rows:
-                return None
-            try:
-                (key,) = unpack(came)
-            except DecodeError:
-                return None
-            if rows.get(key) != left or came == left:
-                return None
-            if (held or indexes or store.base != query_set) and not self._replace_elsewhere(query_set, came, left):
-                return None
-            rows[key] = came
-            if memo:
-                memo.pop(key, None)
-            change = RowUpdated()
-            change.source, change.before, change.after = self, left, came
-            return outcome(change)
-
-        return replace
-
-    def _replace_elsewhere(self, query_set: int, came: bytes, left: bytes) -> bool:
-        """Replace a row in the notes about owners and in the indexes; returns False if that cannot be."""
-        store = self._store
-        if store.held.get(left, store.base) != query_set:
-            return False
-        if self._indexes.built:
-            try:
-                moved = finish(self._indexes.changes((left,), (came,)))
-            except DecodeError:
-                return False
-            finish(self._indexes.apply(moved))
-        if store.base != query_set:
-            del store.held[left]
-            store.held[came] = query_set
-        return True
+    def replaceable(self, query_set: int) -> Replaceable | None:
+        """What replaces single rows for a query set under their primary keys; None if it takes more than that."""
+        keys = self._store.keys
+        if keys is None or not self.is_lazy or self._work is not None:
+            return None
+        return Replaceable(self, self._store, keys, self._indexes, query_set)
 
     def _checking(self, rows: RowList) -> Steps[None]:
         try:
@@ -478,7 +437,3 @@ class TableCache:
 
 _NO_ROWS: Final = RowList(b"")
 _NOTHING_LEAN: Final = LeanDelta()
-
-
-def not_simple(_came: bytes, _left: bytes) -> None:
-    """What `TableCache.replacing` returns where no row can be replaced in one step."""

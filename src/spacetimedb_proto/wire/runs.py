@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final, TypeAlias
@@ -26,6 +26,8 @@ RowPair: TypeAlias = tuple[bytes, bytes]
 
 _LONGEST: Final = 512
 """Messages in one run: enough that finding its end costs nothing, few enough that nothing large is built ahead."""
+
+_AHEAD: Final = 16  # as many as a v3 payload usually holds
 
 _FEW: Final = 8
 """Messages of one size that are not worth being cut together."""
@@ -68,21 +70,19 @@ class Run:
 
     Attributes:
         template: What they have in common.
-        rows: The rows of each, in order. To be used up.
-        count: How many messages.
+        rows: The rows of each, in order.
         size: Bytes of them all.
         shortest: Bytes of the shortest row that came.
         longest: Bytes of the longest.
+        ahead: For how many messages something may be done ahead, in vain if the first turns out to be unlike others.
     """
 
-    __slots__ = ("count", "longest", "rows", "shortest", "size", "template")
+    __slots__ = ("ahead", "longest", "rows", "shortest", "size", "template")
 
-    def __init__(
-        self, template: Template, rows: Iterator[RowPair], *, count: int, size: int, shortest: int, longest: int
-    ) -> None:
+    def __init__(self, template: Template, rows: Sequence[RowPair], *, size: int, shortest: int, longest: int) -> None:
         self.template = template
         self.rows = rows
-        self.count = count
+        self.ahead = _AHEAD
         self.size = size
         self.shortest = shortest
         self.longest = longest
@@ -126,12 +126,12 @@ class Template:
         shape = _shape(self.head, len(came), len(left))
         count = shape.count(data)
         size = count * shape.size
-        return Run(self, shape.rows(data[:size]), count=count, size=size, shortest=len(came), longest=len(came))
+        return Run(self, list(shape.rows(data[:size])), size=size, shortest=len(came), longest=len(came))
 
     def one_by_one(self, pairs: Sequence[RowPair], size: int) -> Run:
         """A run of messages that have been cut, of so many bytes."""
         sizes = [len(came) for came, _ in pairs]
-        return Run(self, iter(pairs), count=len(pairs), size=size, shortest=min(sizes), longest=max(sizes))
+        return Run(self, pairs, size=size, shortest=min(sizes), longest=max(sizes))
 
     def message(self, rows: RowPair) -> TransactionUpdate:
         """The message that these rows came in."""
@@ -184,7 +184,7 @@ class Templates:
             run = template.together(b"".join(payloads), first[0])
         else:
             run = self._alone_unlike(template, payload, first[0], waiting)
-        for _ in range(run.count - 1):
+        for _ in range(len(run.rows) - 1):
             waiting.popleft()
         return self._noted(run)
 
@@ -226,7 +226,7 @@ class Templates:
         return self._by_head.get(data[position : name + 4 + data[name] + _REST.size])
 
     def _noted(self, run: Run) -> Run:
-        self._reach = min(2 * run.count, _LONGEST)
+        self._reach = min(2 * len(run.rows), _LONGEST)
         return run
 
 

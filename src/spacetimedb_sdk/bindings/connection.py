@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
 from spacetimedb_proto.errors import ConnectError, LocalProtocolError, SpacetimeDBError
@@ -215,7 +216,7 @@ class BaseConnection:
         who = "" if self._engine is None else f" as {self._engine.session.identity}"
         return f"<connection to {self._core.endpoint}{who}, {self.state.value}>"
 
-    def _on_event(self, event: Event) -> Any:
+    def _on_event(self, event: Event | Burst) -> Any:
         """Everything after the first greeting is the engine's."""
         if self._engine is not None:
             return self._engine.handle(event)

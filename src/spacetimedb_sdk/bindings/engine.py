@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar
 
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy, Change, Changes, RowUpdated, TableChange
 from spacetimedb_proto.client import ClientSession
 from spacetimedb_proto.errors import (
@@ -47,7 +50,7 @@ from spacetimedb_proto.schema.model import Schema
 from spacetimedb_proto.steps import Steps
 
 from ..tabular import Rows
-from .context import CallbackEvent, Context
+from .context import CallbackEvent, Context, RowContext
 from .functions import Procedures, Reducers, procedures_of, reducers_of
 from .hooks import Hooks
 from .host import Asked, Host
@@ -65,6 +68,9 @@ __all__ = ["Engine"]
 log = logging.getLogger("spacetimedb_sdk")
 
 T = TypeVar("T")
+
+FEW: Final = 8
+"""Transactions of one row that are told of in one step."""
 
 SLICE: Final = 256
 """Rows that streams record in one step; callbacks get as many."""
@@ -115,6 +121,7 @@ class Engine:
             SubscriptionFailed: self._failed,
             Resumed: self._resumed,
             Transaction: self._transaction,
+            Burst: self._burst,
             ReducerEvent: self._reducer,
             ProcedureReturned: self._procedure,
             QueryReturned: self._query,
@@ -231,8 +238,8 @@ class Engine:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def handle(self, event: Event) -> bool | Steps[bool]:
-        """Carry out everything that one event means.
+    def handle(self, event: Event | Burst) -> bool | Steps[bool]:
+        """Carry out everything that one event means, or each of several.
 
         Returns:
             Whether somebody who waited may go on; or steps that end with that answer, for what may take long. Nothing
@@ -288,6 +295,42 @@ class Engine:
             return self._telling_table(Context(event, self), did, listeners.now())
         self._tell_of_one_row(event, did, listeners)
         return False
+
+    def _burst(self, burst: Burst) -> Steps[bool]:
+        """Take transactions of one row each and tell of them, in steps of a few."""
+        while not burst.is_over:
+            listeners = self._tables.get(burst.table_name)
+            if self._records.references or (listeners is not None and listeners.are_many):
+                event = next(burst, None)
+                outcome = event is not None and self._transaction(event)
+                if isinstance(outcome, Generator):
+                    yield from outcome
+                yield
+            elif listeners is None or not listeners.update:
+                deque(islice(burst.applied(), FEW), 0)
+                yield
+            else:
+                yield from self._telling_of_updates(burst, listeners)
+        return False
+
+    def _telling_of_updates(self, burst: Burst, listeners: TableListeners) -> Steps[None]:
+        """Tell those who want to know of rows, for as long as nobody else wants to know anything."""
+        update, changes, streams, records = listeners.update, listeners.changes, listeners.streams, self._records
+        callbacks, source, left, make = update.callbacks, burst.source, FEW, object.__new__
+        for old, new, pair in burst.updates(listeners.skip):
+            context = make(RowContext)
+            context.engine, context.source, context.pair = self, source, pair
+            for callback in callbacks:
+                try:
+                    callback(context, old, new)
+                except Exception as error:
+                    self.report(error, name_of(callback))
+            left -= 1
+            if not left:
+                left = FEW
+                yield
+            if update.callbacks is not callbacks or changes.callbacks or streams.references or records.references:
+                return
 
     def _reducer(self, event: ReducerEvent) -> Steps[bool]:
         listeners = self._outcomes.get(event.reducer)

@@ -45,6 +45,11 @@ class TableListeners:
         self.changes: Listeners[ChangesCallback] = Listeners()
         self.streams: Streams[Change] = Streams()
 
+    @property
+    def are_many(self) -> bool:
+        """Whether a row that is replaced means more than callbacks with the old row and the new one."""
+        return bool(self.changes.callbacks or self.streams.references)
+
     def now(self) -> ListenersNow:
         """All of them as of now: what callbacks add or remove counts from the next event on."""
         return ListenersNow(

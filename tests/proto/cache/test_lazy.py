@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import Cache, Deltas
 from spacetimedb_proto.errors import RemoteProtocolError
 from spacetimedb_proto.wire.messages import EventTableRows, PersistentTableRows, TableUpdate
 from spacetimedb_proto.wire.rowlist import RowList
+from spacetimedb_proto.wire.runs import Run, Template
 
 from .test_cache import SCHEMA, drop, keyed, plain, rows_of, snapshot, transact
 
@@ -136,6 +138,13 @@ def test_both_tell_and_hold_the_same(data, name, overlap, few):
     assert state(cache, name) == state(twin, name)
 
 
+def replace(cache, query_set, *pairs):
+    """Transactions that replace rows by others, given as (new, old): those that could be applied in the short way."""
+    sizes = [len(new) for new, _ in pairs]
+    run = Run(Template(b"", query_set, "keyed"), pairs, size=0, shortest=min(sizes), longest=max(sizes))
+    return list(Burst(run, cache.table("keyed").replaceable(query_set)))
+
+
 @given(data=st.data(), query_set=st.integers(1, 2))
 def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
     cache, twin = lazy(), eager()
@@ -146,11 +155,12 @@ def test_one_row_alone_is_updated_as_in_a_crowd(data, query_set):
         held = [row for row in twin.table("keyed").raw() if struct.unpack("<I", row[:4])[0] % 2 == query_set - 1]
         old = data.draw(st.sampled_from(held))
         new = old[:5] + bytes([data.draw(st.integers(0, 9))])
-        change = cache.table("keyed").replacing(query_set, lambda change: change)(new, old)
+        (transaction,) = replace(cache, query_set, (new, old)) or [None]
         expected = transact(twin, query_set, "keyed", [new], [old])["keyed"]
-        if change is None:
+        if transaction is None:
             assert old == new
         else:
+            change = transaction.changes["keyed"]
             assert (change.inserts, change.deletes, change.updates) == ([], [], expected.updates)
             assert bool(change) == bool(expected)
             assert list(map(repr, change)) == list(map(repr, expected))
@@ -202,10 +212,10 @@ def test_one_row_of_somebody_else_is_not_updated():
     snapshot(cache, 2, "keyed", [keyed(2)])
     table = cache.table("keyed")
     assert len(table) == 2
-    assert table.replacing(2, lambda change: change)(keyed(1, value=1), keyed(1)) is None
-    assert table.replacing(1, lambda change: change)(keyed(2, value=1), keyed(2)) is None, "it is held twice"
-    assert table.replacing(1, lambda change: change)(keyed(3, value=1), keyed(3)) is None
-    assert table.replacing(1, lambda change: change)(keyed(3, value=1), keyed(1)) is None
+    assert replace(cache, 2, (keyed(1, value=1), keyed(1))) == []
+    assert replace(cache, 1, (keyed(2, value=1), keyed(2))) == [], "it is held twice"
+    assert replace(cache, 1, (keyed(3, value=1), keyed(3))) == []
+    assert replace(cache, 1, (keyed(3, value=1), keyed(1))) == []
     assert table.raw() == {keyed(1): 1, keyed(2): 2}
 
 

@@ -85,6 +85,6 @@ def test_messages_of_one_template_come_as_runs():
         assert type(items[0]) is m.TransactionUpdate, "the first one is read in full"
         assert {type(item) for item in items[1:]} == {Run}
         assert len(items) < 20
-        assert sum(run.count for run in items[1:]) == 599
+        assert sum(len(run.rows) for run in items[1:]) == 599
         sizes = min(run.shortest for run in items[1:]), max(run.longest for run in items[1:])
         assert sizes == ((2, 2) if messages is alike else (1, 7))
