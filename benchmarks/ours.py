@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import anyio
 
-from spacetimedb_sdk import Subscription, TableChange, TableHandle, connect
+from spacetimedb_sdk import Subscription, TableChange, TableHandle, blocking, connect
 
 from .meter import Clock, Memory
 from .workloads import PK_U64, PLAYER, TableShape
@@ -143,7 +143,24 @@ def _on_loop(backend: str) -> Callable[[Measurement], None]:
     return lambda measurement: anyio.run(run, measurement, backend=backend)
 
 
-HOSTS: Final[Mapping[str, Callable[[Measurement], None]]] = {"asyncio": _on_loop("asyncio"), "trio": _on_loop("trio")}
+def _on_threads(measurement: Measurement) -> None:
+    options = measurement.options
+    with blocking.connect(
+        f"http://127.0.0.1:{options.port}",
+        "bench",
+        protocols=[f"{options.protocol}.bsatn"],
+        compression=options.compression,
+    ) as client:
+        measurement.load(client)
+        if options.then == "stream":
+            measurement.stream()
+
+
+HOSTS: Final[Mapping[str, Callable[[Measurement], None]]] = {
+    "asyncio": _on_loop("asyncio"),
+    "trio": _on_loop("trio"),
+    "blocking": _on_threads,
+}
 """How each host runs a measurement: connect, wait for `load()` to be applied, and for `stream()` if it is asked for."""
 
 
