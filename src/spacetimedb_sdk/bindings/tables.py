@@ -162,13 +162,14 @@ class TableHandle(Tabular):
             EncodeError: A value is not one that its column could hold.
             TypeError: There is no such column, or a value is given without one.
         """
-        if len(columns) == 1 and not args:
-            for name, value in columns.items():
-                if name in self._finders:
-                    found = self._finders[name](value)
-                    if found is None:
-                        self._reading(".find()")  # so that "none" is not said of rows that nobody keeps
-                    return found
+        if not args and len(columns) == 1:
+            (name,) = columns
+            finder = self._finders.get(name)
+            if finder is not None:
+                found = finder(columns[name])
+                if found is None:
+                    self._reading(".find()")  # so that "none" is not said of rows that nobody keeps
+                return found
         values = self._values("find", args, columns)
         if not any(set(key) == values.keys() for key in self._table.unique_keys):
             unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._table.unique_keys)
