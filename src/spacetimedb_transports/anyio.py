@@ -34,7 +34,7 @@ CHUNK: Final = 1024 * 1024
 """Bytes asked for at once: large enough that a snapshot of many megabytes takes few rounds."""
 
 FAIR_SHARE: Final = 512
-"""Events handed out at most before other tasks get their turn."""
+"""Events handed out at most before other tasks get their turn; of what is handled in steps, only time counts."""
 
 TURN_TIME: Final = 0.002
 """Seconds after which others get their turn even so: rarely more than a reader's own latency, many events' worth."""
@@ -205,7 +205,8 @@ class Pump(Generic[E]):
     Args:
         connection: Its clock must be the loop's: make it with `now=anyio.current_time()`.
         stream: Belongs to the pump from here on, which closes it.
-        on_event: Called with each event, in order, one at a time. Steps that it returns are taken before the next
+        on_event: Called with each event, in order, one at a time, and with what `advance` returns in the place of
+            several: it must take all of a `Burst`, now or in steps. Steps that it returns are taken before the next
             event. When it returns True, or its steps do, tasks that it woke up run before the next message is applied,
             so they find the cache as this event left it.
         clock: Seconds, of whatever clock; tells for how long other tasks have waited for their turn.
