@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 
@@ -21,6 +21,8 @@ from .meter import Clock, Memory
 from .workloads import PK_U64, PLAYER, TableShape
 
 __all__ = ["HOSTS", "main"]
+
+T = TypeVar("T")
 
 SHAPES: Final = {shape.name: shape for shape in (PK_U64, PLAYER)}
 
@@ -127,15 +129,19 @@ class Measurement:
         return json.dumps(self.found)
 
 
+def _connected(connect: Callable[..., T], options: argparse.Namespace) -> T:
+    return connect(
+        f"http://127.0.0.1:{options.port}",
+        "bench",
+        protocols=[f"{options.protocol}.bsatn"],
+        compression=options.compression,
+    )
+
+
 def _on_loop(backend: str) -> Callable[[Measurement], None]:
     async def run(measurement: Measurement) -> None:
         options = measurement.options
-        async with connect(
-            f"http://127.0.0.1:{options.port}",
-            "bench",
-            protocols=[f"{options.protocol}.bsatn"],
-            compression=options.compression,
-        ) as client:
+        async with _connected(connect, options) as client:
             await measurement.load(client)
             if options.then == "stream":
                 await measurement.stream()
@@ -145,12 +151,7 @@ def _on_loop(backend: str) -> Callable[[Measurement], None]:
 
 def _on_threads(measurement: Measurement) -> None:
     options = measurement.options
-    with blocking.connect(
-        f"http://127.0.0.1:{options.port}",
-        "bench",
-        protocols=[f"{options.protocol}.bsatn"],
-        compression=options.compression,
-    ) as client:
+    with _connected(blocking.connect, options) as client:
         measurement.load(client)
         if options.then == "stream":
             measurement.stream()
