@@ -274,7 +274,7 @@ class RowUpdated(TableChange):
         after: The new row's.
     """
 
-    # Filled in by its maker, `TableCache.replacing`: a constructor would be a good part of the cost.
+    # Filled in by its maker, `bursts.transaction_of`: a constructor would be a good part of the cost.
     __slots__ = ("after", "before")
 
     before: bytes

@@ -63,11 +63,16 @@ class Keys:
         """
         if self._format is not None and rows.row_size:
             return rows.column(self._format)
-        return list(chain.from_iterable(map(self.unpack, rows.rows() if cut is None else cut)))
+        return self._one_by_one(rows.rows() if cut is None else cut)
 
     def of_rows(self, rows: Sequence[bytes]) -> Sequence[Key]:
         """The keys of rows, of which the sizes have been checked. Raises as `of_list`."""
-        return self.of_list(RowList(b"".join(rows), row_size=len(rows[0])) if self._format else RowList.of(rows), rows)
+        if self._format is not None:
+            return RowList(b"".join(rows), row_size=len(rows[0])).column(self._format)
+        return self._one_by_one(rows)
+
+    def _one_by_one(self, rows: Iterable[bytes]) -> Sequence[Key]:
+        return list(chain.from_iterable(map(self.unpack, rows)))
 
     def of_value(self, value: Any) -> Key:
         """The key of the rows that hold this value.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
 from operator import is_not
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from ..bsatn.codec import Codec
 from ..errors import DecodeError, EncodeError, RemoteProtocolError
@@ -34,8 +34,6 @@ from .replacing import Replaceable
 from .store import Store
 
 __all__ = ["TableCache"]
-
-T = TypeVar("T")
 
 _FEW: Final = 50_000
 """Rows of a snapshot that are cut apart as soon as somebody looks at them at all: it takes some ten milliseconds."""

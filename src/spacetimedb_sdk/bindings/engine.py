@@ -298,6 +298,7 @@ class Engine:
 
     def _burst(self, burst: Burst) -> Steps[bool]:
         """Take transactions of one row each and tell of them, in steps of a few."""
+        unheard = burst.applied()  # once: each such taker prepares for more than one step
         while not burst.is_over:
             listeners = self._tables.get(burst.table_name)
             if self._records.references or (listeners is not None and listeners.are_many):
@@ -305,12 +306,11 @@ class Engine:
                 outcome = event is not None and self._transaction(event)
                 if isinstance(outcome, Generator):
                     yield from outcome
-                yield
             elif listeners is None or not listeners.update:
-                deque(islice(burst.applied(), FEW), 0)
-                yield
+                deque(islice(unheard, FEW), 0)
             else:
                 yield from self._telling_of_updates(burst, listeners)
+            yield
         return False
 
     def _telling_of_updates(self, burst: Burst, listeners: TableListeners) -> Steps[None]:
