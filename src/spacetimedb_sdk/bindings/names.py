@@ -42,7 +42,9 @@ class Namespace(Generic[T]):
         if name is None:
             known = ", ".join(self.__attributes) or "none"
             raise AttributeError(f"no {self.__kind} {attribute!r} in the schema; there are: {known}")
-        return self[name]
+        thing = self[name]
+        vars(self)[attribute] = thing  # so that Python finds it without asking here again
+        return thing
 
     def __iter__(self) -> Iterator[str]:
         """The schema's names, sorted."""
