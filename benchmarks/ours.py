@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -25,6 +25,23 @@ __all__ = ["HOSTS", "main"]
 T = TypeVar("T")
 
 SHAPES: Final = {shape.name: shape for shape in (PK_U64, PLAYER)}
+
+
+def _find_numbers(table: TableHandle, keys: Sequence[int]) -> list[Any]:
+    find = table.find
+    return [find(n=key) for key in keys]
+
+
+def _find_players(table: TableHandle, keys: Sequence[int]) -> list[Any]:
+    find = table.find
+    return [find(id=key) for key in keys]
+
+
+FIND: Final[Mapping[TableShape, Callable[[TableHandle, Sequence[int]], list[Any]]]] = {
+    PK_U64: _find_numbers,
+    PLAYER: _find_players,
+}
+"""Lookups as a program has them, with the column's name written out."""
 
 
 class Tables(Protocol):
@@ -82,13 +99,12 @@ class Measurement:
             self.found["scan_sum"] = scanned
 
     def _find_all(self) -> None:
-        find, key = self._table.find, self.shape.key
-        find(**{key: self.keys[0]})
+        find_all = FIND[self.shape]
+        find_all(self._table, self.keys[:1])
         self._note("find", self._start)
         self.found["find_memory"] = self._memory.growth()
-        questions = [{key: value} for value in self.keys]
         start = Clock()
-        rows = [find(**question) for question in questions]
+        rows = find_all(self._table, self.keys)
         self.found["find_each"] = start.since()[0] / len(rows)
         self.found["finds"] = len(rows)
         self.found["finds_sum"] = sum(map(self._value, rows))

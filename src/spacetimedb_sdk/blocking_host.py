@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
 
 from spacetimedb_proto.cache import CachePolicy
@@ -30,6 +31,7 @@ from .tabular import Held
 __all__ = ["BlockingHost", "BlockingPending", "BlockingStream", "LockedEngine", "LockedTable"]
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 GRACE: Final = 0.25
 """Seconds that a wait lasts beyond the time after which the session itself gives up, and says what that means."""
@@ -259,8 +261,11 @@ class LockedTable(TableHandle):
     """A table or view that any thread may read. What one call returns is of one moment, also what it iterates over."""
 
     def __init__(self, engine: Engine, name: str, driver: BlockingDriver) -> None:
-        super().__init__(engine, name)
         self._locked = driver.locked
+        super().__init__(engine, name)
+
+    def _as_one(self, act: F) -> F:
+        return cast("F", partial(self._locked, act))
 
     def __iter__(self) -> Iterator[Any]:
         """The rows as of now; changes during the iteration do not touch it."""

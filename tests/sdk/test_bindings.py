@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+from typing import ClassVar
 
 import pytest
 
 from spacetimedb_sdk import LocalProtocolError, ReducerError, StreamOverflow
+from spacetimedb_sdk.bindings.finding import find_by
 from spacetimedb_sdk.bindings.listeners import Listeners, name_of
 from spacetimedb_sdk.bindings.names import Namespace
 from spacetimedb_sdk.bindings.pending import Pending
@@ -28,6 +30,7 @@ class TestNamespace:
         assert names._hidden == ["_hidden"]
         assert names.Player1Canonical is names["player1"], "source names are aliases"
         assert names.message is names["message"], "made once"
+        assert names.message is names.message, "by attribute, too"
 
     def test_like_a_collection(self, names):
         assert list(names) == sorted(names)
@@ -46,6 +49,51 @@ class TestNamespace:
     def test_empty(self):
         with pytest.raises(AttributeError, match="there are: none"):
             Namespace("table", [], str, {}).x  # noqa: B018
+
+
+class TestFind:
+    """`find` with a parameter for one column does what the general one does, whatever the column is called."""
+
+    ROWS: ClassVar = {1: "one", 2: "two"}
+
+    @pytest.fixture(params=["id", "args", "others", "column_", "found", "self", "naïve"])
+    def column(self, request):
+        return request.param
+
+    @pytest.fixture
+    def asked(self):
+        return []
+
+    @pytest.fixture
+    def find(self, column, asked):
+        def general(*args, **columns):
+            """Finds."""
+            asked.append((args, columns))
+            return "generally"
+
+        return find_by(column, self.ROWS.get, lambda: asked.append("missing"), general)
+
+    def test_the_column_alone_is_looked_up(self, find, column, asked):
+        assert find(**{column: 2}) == "two"
+        assert asked == []
+
+    def test_nothing_found_is_checked(self, find, column, asked):
+        assert find(**{column: 3}) is None
+        assert asked == ["missing"]
+
+    def test_all_else_goes_to_the_general_one_as_it_came(self, find, column, asked):
+        for args, columns in [((), {}), ((1,), {}), ((1,), {column: 1}), ((), {column: 1, "b": 2}), ((), {"b": None})]:
+            assert find(*args, **columns) == "generally"
+            assert asked.pop() == (args, columns)
+
+    def test_none_is_a_value(self, find, column, asked):
+        assert find(**{column: None}) is None
+        assert asked == ["missing"]
+
+    def test_it_reads_as_the_general_one(self, find):
+        assert find.__doc__ == "Finds."
+        assert find.__name__ == "find"
+        assert find.__qualname__.endswith("general")
 
 
 class TestListeners:

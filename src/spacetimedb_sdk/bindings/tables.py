@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from spacetimedb_proto.cache import CachePolicy, Change, TableCache, TableChange
 from spacetimedb_proto.errors import DecodeError, LocalProtocolError
@@ -12,6 +13,7 @@ from spacetimedb_proto.schema.model import Table
 from ..sql import Condition, Fields, Query, select
 from ..tabular import Held, Tabular
 from .context import Context
+from .finding import find_by
 from .listeners import Listener, Listeners
 from .names import Namespace
 from .net import NetChanges, net_changes
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 __all__ = ["Db", "ListenersNow", "TableHandle", "TableListeners", "UpdateCallback"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 RowCallback: TypeAlias = Callable[[Context, Any], object]
 UpdateCallback: TypeAlias = Callable[[Context, Any, Any], object]
@@ -88,6 +92,10 @@ class TableHandle(Tabular):
         self._columns |= {attribute: index for index, attribute in enumerate(attributes)}
         alone = {key[0]: self._cache.finder(key[0]) for key in self._table.unique_keys if len(key) == 1}
         self._finders = {column: alone[index] for column, index in self._columns.items() if index in alone}
+        key = self._table.primary_key
+        if key is not None:
+            quick, check = self._as_one(alone[key]), self._as_one(partial(self._reading, ".find()"))
+            vars(self)["find"] = find_by(attributes[key], quick, check, self.find)
 
     @property
     def name(self) -> str:
@@ -116,6 +124,10 @@ class TableHandle(Tabular):
             f"{self.name}{what}: expected a live subscription with cache='full', got none that keeps more than "
             f"cache={kept!r}: listen to changes, ask with query(), or subscribe with cache='full'"
         )
+
+    def _as_one(self, act: F) -> F:
+        """Something that must be one with whatever else is done with the rows. Hosts with threads see to that."""
+        return act
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
