@@ -196,10 +196,9 @@ class ClientSession(Commands):
             if self._received.held:
                 return self._next_held()
             for item in self._reading:
-                if isinstance(item, Run):
-                    self._burst = Burst(item, self._received.replaceable(item))
-                    return self._burst
                 self._begin(item)
+                if self._burst is not None:
+                    return self._burst
                 break
             else:
                 if not self._inbox:
@@ -215,12 +214,24 @@ class ClientSession(Commands):
         """Go on after a burst: with the message that it could not apply, if there is one, and then with the rest."""
         burst, self._burst = self._burst, None
         if burst is not None and burst.odd is not None:
-            rest = burst.rest()
-            self._begin(rest.template.message(burst.odd))
-            self._reading = chain((rest,), self._reading)
+            self._begin_first(burst.rest())
 
-    def _begin(self, message: messages.ServerMessage) -> None:
-        self._applying = self._received.applying(message)
+    def _begin(self, item: messages.ServerMessage | Run) -> None:
+        if not isinstance(item, Run):
+            self._applying = self._received.applying(item)
+            return
+        table = self._received.replaceable(item)
+        if table is None:
+            self._begin_first(item)
+        else:
+            self._burst = Burst(item, table)
+
+    def _begin_first(self, run: Run) -> None:
+        """Begin with the first message of a run as with any other; the rest of the run comes after it."""
+        first, *run.rows = run.rows
+        self._applying = self._received.applying(run.template.message(first))
+        if run.rows:
+            self._reading = chain((run,), self._reading)
 
     def _apply_on(self, steps: Steps[Event | None]) -> Event | Working:
         was_replaying = self._received.is_replaying

@@ -73,14 +73,16 @@ class Replacements:
 
     Args:
         run: The messages.
-        table: Whose rows they replace; None if this table's or query set's cannot be replaced in this way.
+        table: Whose rows they replace.
 
     Attributes:
+        source: The table.
         odd: The rows of the message that takes more than replacing one by the other. It has not been applied.
         is_over: Whether there is nothing more to take: because of `odd`, or because everything has been.
     """
 
-    def __init__(self, run: Run, table: Replaceable | None) -> None:
+    def __init__(self, run: Run, table: Replaceable) -> None:
+        self.source = table.source
         self.odd: RowPair | None = None
         self.is_over = False
         self._run = run
@@ -88,25 +90,17 @@ class Replacements:
         self._size = run.ahead
         self._stop = 0  # where the part ends that is under way
         self._left: Iterator[RowPair] = iter(())  # what is left of it
-        if table is None:
-            self._size = 1
-            self._end(next(iter(self._next_part()), None))
 
     @property
     def table_name(self) -> str:
         """The table's name."""
         return self._run.template.table_name
 
-    @property
-    def source(self) -> RowSource:
-        """The table, if its rows can be replaced in this way."""
-        assert self._table is not None
-        return self._table.source
-
     def rest(self) -> Run:
-        """What was not taken and is not `odd`, as a run. Nothing is left here."""
+        """What was not taken, as a run that begins with `odd`. Nothing is left here."""
         run = self._run
-        run.rows = [*self._left, *run.rows[self._stop :]]
+        odd = () if self.odd is None else (self.odd,)
+        run.rows = [*odd, *self._left, *run.rows[self._stop :]]
         run.ahead = 1  # where one is odd, the next may be
         self.stop()
         return run
@@ -114,7 +108,7 @@ class Replacements:
     def stop(self) -> None:
         """Apply nothing more, whoever asks."""
         self._left, self._stop = iter(()), len(self._run.rows)
-        self.is_over = True
+        self.odd, self.is_over = None, True
 
     def applied(self) -> Iterator[RowPair]:
         """Apply messages; yields the bytes of the row that came and of the one that left."""
@@ -132,7 +126,6 @@ class Replacements:
         self, make: Callable[[Rows], Iterable[Any]] | None, skip: Callable[[DecodeError], object]
     ) -> Iterator[tuple[Any, Any, RowPair]]:
         while pairs := self._next_part():
-            assert self._table is not None
             part = self._prepared(pairs, make)
             if part is None:
                 continue
@@ -173,7 +166,6 @@ class Replacements:
 
     def _prepared(self, pairs: Sequence[RowPair], make: Callable[[Rows], Iterable[Any]] | None) -> _Part | None:
         """Do ahead what can be done; None if the messages cannot be read together, and are to be tried otherwise."""
-        assert self._table is not None
         cames, gones = zip(*pairs, strict=True)
         try:
             keys = self._table.keys.of_rows(cames)
@@ -202,13 +194,12 @@ class Replacements:
         self._size = len(pairs) // 2
         self._left = iter(())
 
-    def _end(self, odd: RowPair | None) -> None:
+    def _end(self, odd: RowPair) -> None:
         self.odd = odd
         self.is_over = True
 
     def _replace_elsewhere(self, came: bytes, left: bytes) -> bool:
         """Replace a row in the notes about owners and in the indexes; returns False if that cannot be."""
-        assert self._table is not None
         store, indexes, query_set = self._table.store, self._table.indexes, self._table.query_set
         if store.held.get(left, store.base) != query_set:
             return False
