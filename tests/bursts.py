@@ -10,7 +10,7 @@ __all__ = ["BurstOf"]
 class BurstOf(Burst):
     """Hands out what it is given."""
 
-    def __init__(self, *events):
+    def __init__(self, events):
         self._told = iter(events)
 
     def __next__(self):

@@ -306,6 +306,10 @@ class LockedEngine(Engine):
         """Do something that must be one with whatever else is done so."""
         return self.host.driver.locked(act)
 
+    def each_atomically(self, items: Iterator[T]) -> Iterator[T]:
+        """Take things of which taking each must be one with whatever else is done, but not what is done with it."""
+        return self.host.driver.each_in_turn(items)
+
     def deadline(self, timeout: float | None) -> float:
         """When so many seconds are over, or as many as the connection allows where nobody says how many."""
         return super().deadline(self.host.seconds(timeout))

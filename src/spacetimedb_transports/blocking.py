@@ -11,7 +11,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -29,6 +30,8 @@ __all__ = ["BlockingDriver", "Signal"]
 
 SHARE: Final = 256 * 1024
 """Bytes moved in one turn at most: for so long nobody else gets at the core."""
+
+_NO_MORE: Final = object()
 
 SLICE: Final = 0.05
 """Seconds that the main thread waits in one piece. Ctrl-C does not interrupt it on Windows, nor wherever a signal comes
@@ -245,6 +248,15 @@ class BlockingDriver:
         """
         return self._turns.run(act, *args, **kwargs)
 
+    def each_in_turn(self, items: Iterator[R]) -> Iterator[R]:
+        """What an iterator has that applies messages, for `on_event`: each is taken while nobody else touches the core.
+
+        In between, others may.
+        """
+        take = partial(next, items, _NO_MORE)
+        while (item := self._turns.step(take)) is not _NO_MORE:
+            yield cast("R", item)
+
     def wake(self) -> None:
         """Say that something may have to be sent or told, or that something else is needed now."""
         self._look()
@@ -374,8 +386,6 @@ class BlockingDriver:
             if isinstance(event, Working):
                 if event.job is not None:
                     event.job()
-            elif isinstance(event, Burst):
-                self._hand_out_several(event)
             else:
                 self._hand_out_one(event)
         if was_any:  # it may have left something to send, or moved a deadline
@@ -390,16 +400,14 @@ class BlockingDriver:
             self._poller.wake()
         return event
 
-    def _hand_out_several(self, events: Burst) -> None:
-        while (event := self._turns.step(lambda: next(events, None))) is not None:
-            self._handle(event)
-
-    def _hand_out_one(self, event: Event) -> None:
-        if type(event) is not Transaction:  # the network has perhaps something to do, for as long as callbacks run
+    def _hand_out_one(self, event: Event | Burst) -> None:
+        if not isinstance(
+            event, Transaction | Burst
+        ):  # the network has perhaps something to do, for as long as callbacks run
             self._poller.wake()
         self._handle(event)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event | Burst) -> None:
         try:
             outcome = self.on_event(event)
             if isinstance(outcome, Generator):

@@ -293,16 +293,41 @@ def test_steps_are_taken_and_work_is_done(driven, server):
         return steps()
 
     driven.driver.on_event = on_event
-    driven.core.told.extend(
-        [Working(lambda: taken.append("job")), WORKING, BurstOf(Transaction("one"), Transaction("two")), "last"]
-    )
+    driven.core.told.extend([Working(lambda: taken.append("job")), WORKING, "last"])
     driven.driver.start()
     with accept(server):
         driven.driver.wake()
         driven.noted.until("last")
         driven.finish()
-    assert [event.did for event in driven.noted.events if isinstance(event, Transaction)] == ["one", "two"]
     assert taken == ["job", *["first", "second"] * len(driven.noted.events)]
+
+
+def test_a_burst_is_taken_in_turns(driven, server):
+    """While one of it is taken, others wait for the core; while it is handled, they need not."""
+    order, others = [], []
+
+    def transactions():
+        for number in range(3):
+            others.append(threading.Thread(target=driven.driver.locked, args=(order.append, "other")))
+            others[-1].start()
+            order.append(f"taken {number}")
+            yield Transaction(number)
+
+    def on_event(event):
+        if isinstance(event, BurstOf):
+            for transaction in driven.driver.each_in_turn(event):
+                others[-1].join(PATIENCE)
+                order.append(f"handled {transaction.did}")
+        driven.noted(event)
+
+    driven.driver.on_event = on_event
+    driven.core.told.extend([BurstOf(transactions()), "last"])
+    driven.driver.start()
+    with accept(server):
+        driven.driver.wake()
+        driven.noted.until("last")
+        driven.finish()
+    assert order == [text for number in range(3) for text in (f"taken {number}", "other", f"handled {number}")]
 
 
 def test_what_is_posted_runs_between_events(driven, server):

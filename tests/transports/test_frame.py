@@ -186,7 +186,7 @@ def test_the_last_tick_says_that_nothing_is_left(client):
 
 
 def test_a_burst_is_handed_out_one_by_one():
-    driver, told, _ = by_hand(Working(None), BurstOf(*range(5)), "last")
+    driver, told, _ = by_hand(Working(None), BurstOf(range(5)), "last")
     counts = []
     while driver.tick(0):
         counts.append(len(told))
@@ -392,7 +392,7 @@ def test_what_a_handler_raises_leaves_the_tick_and_the_next_one_goes_on(client):
 
 
 def test_the_rest_of_a_burst_survives_what_a_handler_raises():
-    burst = BurstOf(*range(4))
+    burst = BurstOf(range(4))
 
     def interrupted(_event):
         driver.on_event = told.append

@@ -18,18 +18,14 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from spacetimedb_proto.bursts import Burst
-from spacetimedb_proto.cache import CachePolicy, Change, Changes, RowUpdated, TableChange
+from spacetimedb_proto.cache import CachePolicy, Changes, RowUpdated, TableChange
 from spacetimedb_proto.client import ClientSession
-from spacetimedb_proto.errors import (
-    ConnectionLost,
-    DecodeError,
-    ReducerError,
-)
+from spacetimedb_proto.errors import ConnectionLost, ReducerError
 from spacetimedb_proto.events import (
     CallFailed,
     Committed,
@@ -60,7 +56,8 @@ from .pending import Pending
 from .records import NetTransactions, TransactionRecord
 from .streams import Stream, Streams
 from .subscription import Subscription
-from .tables import Db, ListenersNow, TableListeners, UpdateCallback
+from .tables import Db, TableListeners
+from .telling import Teller, recording
 from .unread import DEFAULT_BUFFER, Overflow, unread_items
 
 __all__ = ["Engine"]
@@ -71,9 +68,6 @@ T = TypeVar("T")
 
 FEW: Final = 8
 """Transactions of one row that are told of in one step."""
-
-SLICE: Final = 256
-"""Rows that streams record in one step; callbacks get as many."""
 
 
 def _nobody_waits() -> bool:
@@ -108,6 +102,7 @@ class Engine:
         self._tables: dict[str, TableListeners] = {}
         self._outcomes: dict[str, Listeners[Callable[[Context], object]]] = {}
         self._records: Streams[TransactionRecord] = Streams()
+        self._teller = Teller(self.report)
         self._warned: set[str] = set()
         self._is_linked = True
         aliases = {table.source_name: name for name, table in self.schema.tables.items()}
@@ -186,6 +181,10 @@ class Engine:
     def atomically(self, act: Callable[[], T]) -> T:
         """Do something that must be one with whatever else is done so. Hosts with threads see to that."""
         return act()
+
+    def each_atomically(self, items: Iterator[T]) -> Iterator[T]:
+        """Take things of which taking each must be one with whatever else is done, but not what is done with it."""
+        return items
 
     def check_open(self, what: str) -> None:
         """Refuse what makes no sense any more.
@@ -292,17 +291,17 @@ class Engine:
         if listeners.streams.references:
             return self._telling(event, event.changes)
         if type(did) is not RowUpdated:
-            return self._telling_table(Context(event, self), did, listeners.now())
-        self._tell_of_one_row(event, did, listeners)
+            return self._teller.table(Context(event, self), did, listeners.now())
+        self._teller.one_row(Context(event, self), did, listeners)
         return False
 
     def _burst(self, burst: Burst) -> Steps[bool]:
         """Take transactions of one row each and tell of them, in steps of a few."""
-        unheard = burst.applied()  # once: each such taker prepares for more than one step
+        unheard = self.each_atomically(burst.applied())  # once: each such taker prepares for more than one step
         while not burst.is_over:
             listeners = self._tables.get(burst.table_name)
             if self._records.references or (listeners is not None and listeners.are_many):
-                event = next(burst, None)
+                event = next(self.each_atomically(burst), None)
                 outcome = event is not None and self._transaction(event)
                 if isinstance(outcome, Generator):
                     yield from outcome
@@ -317,7 +316,7 @@ class Engine:
         """Tell those who want to know of rows, for as long as nobody else wants to know anything."""
         update, changes, streams, records = listeners.update, listeners.changes, listeners.streams, self._records
         callbacks, source, left, make = update.callbacks, burst.source, FEW, object.__new__
-        for old, new, pair in burst.updates(listeners.skip):
+        for old, new, pair in self.each_atomically(burst.updates(listeners.skip)):
             context = make(RowContext)
             context.engine, context.source, context.pair = self, source, pair
             for callback in callbacks:
@@ -390,19 +389,6 @@ class Engine:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def _tell_of_one_row(self, event: Transaction, change: RowUpdated, listeners: TableListeners) -> None:
-        update, changes = listeners.update.callbacks, listeners.changes.callbacks
-        context = Context(event, self)
-        if update:
-            try:
-                pair = change.pair()
-            except DecodeError as error:
-                listeners.skip(error)
-            else:
-                self._call_with_pairs(update, context, (pair,))
-        if changes:
-            self._call(changes, context, (change,))
-
     def _telling(
         self,
         event: CallbackEvent,
@@ -420,7 +406,7 @@ class Engine:
             for callback in before:
                 self.run(callback, context)
             for change, listeners in tables:
-                yield from self._telling_table(context, change, listeners)
+                yield from self._teller.table(context, change, listeners)
             for callback in after:
                 self.run(callback, context)
         except BaseException:  # a callback ends the program: that must not leave anybody waiting
@@ -428,7 +414,7 @@ class Engine:
             raise
         for change, listeners in tables:
             if listeners.streams:
-                yield from _recording(change, listeners.streams)
+                yield from recording(change, listeners.streams)
         if changes or (isinstance(event, ReducerEvent) and isinstance(event.outcome, Committed)):
             for record in records:
                 record.push(TransactionRecord(event, changes))
@@ -436,65 +422,7 @@ class Engine:
             self._warn_unknown(name)
         return finish()
 
-    def _telling_table(self, context: Context, change: TableChange, listeners: ListenersNow) -> Steps[bool]:
-        if listeners.insert:
-            for rows in change.inserted_parts(listeners.skip):
-                self._call(listeners.insert, context, rows)
-                yield
-        if listeners.delete:
-            for rows in change.deleted_parts(listeners.skip):
-                self._call(listeners.delete, context, rows)
-                yield
-        if listeners.update:
-            for pairs in change.updated_parts(listeners.skip):
-                self._call_with_pairs(listeners.update, context, pairs)
-                yield
-        if listeners.changes and change:
-            self._call(listeners.changes, context, (change,))
-        return False
-
-    def _call(
-        self, callbacks: Sequence[Callable[[Context, Any], object]], context: Context, rows: Iterable[Any]
-    ) -> None:
-        """Run each callback with each row; what one raises is reported and goes no further."""
-        for row in rows:
-            for callback in callbacks:
-                try:
-                    callback(context, row)
-                except Exception as error:
-                    self.report(error, name_of(callback))
-
-    def _call_with_pairs(
-        self, callbacks: Sequence[UpdateCallback], context: Context, pairs: Iterable[tuple[Any, Any]]
-    ) -> None:
-        if len(callbacks) == 1:  # nearly always, and then a loop inside the loop would be a third of the cost
-            (callback,) = callbacks
-            for old, new in pairs:
-                try:
-                    callback(context, old, new)
-                except Exception as error:
-                    self.report(error, name_of(callback))
-            return
-        for old, new in pairs:
-            for callback in callbacks:
-                try:
-                    callback(context, old, new)
-                except Exception as error:
-                    self.report(error, name_of(callback))
-
     def _warn_unknown(self, table: str) -> None:
         if table not in self._warned:
             self._warned.add(table)
             log.warning("the server sends rows of %r, which the schema in use does not know: ignored", table)
-
-
-def _recording(change: TableChange, streams: Sequence[Stream[Change]]) -> Steps[None]:
-    try:
-        for number, item in enumerate(change, 1):
-            for stream in streams:
-                stream.push(item)
-            if number % SLICE == 0:
-                yield
-    except DecodeError as error:
-        for stream in streams:
-            stream.end(error)
