@@ -89,6 +89,8 @@ class FrameStream(Stream[T]):
 class FrameHost:
     """What the engine needs of a frame loop."""
 
+    few = 1  # a tick may end after each
+
     def __init__(self, clock: Callable[[], float]) -> None:
         self.now = clock
 

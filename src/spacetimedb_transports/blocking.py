@@ -183,7 +183,8 @@ class BlockingDriver:
         core: Its clock must be `clock`: make it with `now=clock()`. From the start on nobody may touch it but through
             `locked`.
         ask_token: Returns the token for the next attempt, or raises what says why there is none. It may block.
-        on_event: Called with each event, in order, one at a time, by the callback thread, without any lock.
+        on_event: Called with each event, or burst of events, in order, one at a time, by the callback thread, without
+            any lock. What it leaves of a burst comes again.
         ssl: How to check the server's certificate; None for what the system trusts.
         clock: Seconds, of whatever clock.
 

@@ -37,7 +37,8 @@ class FrameDriver:
     Args:
         core: Its clock must be `clock`: make it with `now=clock()`.
         ask_token: Returns the token for the next attempt, or raises what says why there is none. It must not block.
-        on_event: Called with each event, in order, one at a time. It may return steps, which are taken before the next.
+        on_event: Called with each event, or burst of events, in order, one at a time. It may return steps, which are
+            taken before the next. What it leaves of a burst comes again.
         clock: The time in seconds.
         ssl: How to check the server's certificate. It should be made beforehand: see `Opening` for what None costs.
 
@@ -52,7 +53,7 @@ class FrameDriver:
         core: DurableConnection,
         *,
         ask_token: Callable[[], str | None],
-        on_event: Callable[[Event], object],
+        on_event: Callable[[Event | Burst], object],
         clock: Callable[[], float],
         ssl: SSLContext | None = None,
     ) -> None:
@@ -138,15 +139,13 @@ class FrameDriver:
             else:
                 is_idle = True
 
-    def _events(self) -> Iterator[Event | None]:
+    def _events(self) -> Iterator[Event | Burst | None]:
         """The events there are; None after each step that leads to one."""
         while (told := self._core.advance()) is not NEED_DATA:
             if isinstance(told, Working):
                 if told.job is not None:
                     told.job()
                 yield None
-            elif isinstance(told, Burst):  # a tick may end after each of them
-                yield from told
             else:
                 if isinstance(told, LinkEnded):
                     self._hang_up()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator
+from itertools import pairwise
 
 import pytest
 
@@ -158,6 +159,29 @@ def test_an_exit_loses_one_callback_and_no_row(bench):
 def test_nobody_needs_to_listen(bench):
     bench.update()
     assert {(row.n, row.data) for row in bench.table} == {(0, 300), (1, 298), (2, 299)}
+
+
+@pytest.mark.parametrize("few", [1, 8])
+def test_a_step_tells_of_so_many_transactions_as_the_host_allows(few):
+    bench = BurstBench(is_whole=True)
+    bench.engine.host.few = few
+    told = [0]
+    bench.between = lambda: told.append(len(bench.told))
+    bench.table.on_update(bench.note)
+    bench.update()
+    assert max(after - before for before, after in pairwise(told)) == few
+    assert bench.told == EXPECTED
+
+
+@pytest.mark.parametrize("few", [1, 8])
+def test_a_step_applies_so_many_transactions_that_nobody_hears_of(few):
+    bench = BurstBench(is_whole=True)
+    bench.engine.host.few = few
+    newest = []
+    bench.between = lambda: newest.append(max(row.data for row in bench.table))
+    bench.update()
+    assert max(after - before for before, after in pairwise(newest)) == few
+    assert newest[-1] == COUNT
 
 
 def test_others_may_listen_between_two_steps():

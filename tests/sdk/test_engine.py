@@ -42,6 +42,8 @@ class HandPending(Pending):
 class HandHost:
     """A host that is driven by hand."""
 
+    few = 8
+
     def now(self):
         return 0.0
 

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.durable import DurableConnection, Need
 from spacetimedb_proto.errors import AuthenticationError, ConnectError, LocalProtocolError
 from spacetimedb_proto.events import NEED_DATA, Connected, Disconnected, LinkEnded, SubscribeApplied, Working
@@ -17,7 +18,6 @@ from spacetimedb_proto.uri import Endpoint
 from spacetimedb_sdk.testing import serve
 from spacetimedb_transports.frame import SHARE, FrameDriver
 from tests.behaviour_module import behaviour
-from tests.bursts import BurstOf
 from tests.loopback import accept, closed_port, endpoint_of, listener
 
 PATIENCE = 2000
@@ -111,8 +111,10 @@ def test_events_are_handed_out_until_the_time_is_up(server, client):
     told = []
 
     def costly(event):
-        told.append(event)
-        client.clock.now += STEP
+        for one in event if isinstance(event, Burst) else [event]:
+            told.append(one)
+            client.clock.now += STEP
+            yield
 
     client.driver.on_event = costly
     server.run(lambda ctx: ctx.db.pair.insert(id=1, key="k1", group=0, value=0))
@@ -183,15 +185,6 @@ def test_the_last_tick_says_that_nothing_is_left(client):
     client.end()
     assert [client.driver.tick(1.0) for _ in range(3)] == [False, False, False]
     assert client.driver.is_over
-
-
-def test_a_burst_is_handed_out_one_by_one():
-    driver, told, _ = by_hand(Working(None), BurstOf(range(5)), "last")
-    counts = []
-    while driver.tick(0):
-        counts.append(len(told))
-    assert counts == [0, 1, 2, 3, 4, 5, 6]
-    assert told == [0, 1, 2, 3, 4, "last"]
 
 
 def test_a_message_to_inflate_is_a_step_on_this_thread():
@@ -389,21 +382,6 @@ def test_what_a_handler_raises_leaves_the_tick_and_the_next_one_goes_on(client):
         client.until_told(SubscribeApplied)
     client.until_told(SubscribeApplied)
     assert len(client.told) == 1
-
-
-def test_the_rest_of_a_burst_survives_what_a_handler_raises():
-    burst = BurstOf(range(4))
-
-    def interrupted(_event):
-        driver.on_event = told.append
-        raise KeyboardInterrupt
-
-    driver, told, _ = by_hand(burst, burst)  # what was not taken comes again
-    driver.on_event = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        driver.tick(1.0)
-    driver.tick(1.0)
-    assert told == [1, 2, 3]
 
 
 def test_finishing_waits_for_the_goodbye(server, client):

@@ -20,7 +20,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy, Changes, RowUpdated, TableChange
@@ -65,9 +65,6 @@ __all__ = ["Engine"]
 log = logging.getLogger("spacetimedb_sdk")
 
 T = TypeVar("T")
-
-FEW: Final = 8
-"""Transactions of one row that are told of in one step."""
 
 
 def _nobody_waits() -> bool:
@@ -306,7 +303,7 @@ class Engine:
                 if isinstance(outcome, Generator):
                     yield from outcome
             elif listeners is None or not listeners.update:
-                deque(islice(unheard, FEW), 0)
+                deque(islice(unheard, self.host.few), 0)
             else:
                 yield from self._telling_of_updates(burst, listeners)
             yield
@@ -315,7 +312,8 @@ class Engine:
     def _telling_of_updates(self, burst: Burst, listeners: TableListeners) -> Steps[None]:
         """Tell those who want to know of rows, for as long as nobody else wants to know anything."""
         update, changes, streams, records = listeners.update, listeners.changes, listeners.streams, self._records
-        callbacks, source, left, make = update.callbacks, burst.source, FEW, object.__new__
+        callbacks, source, make, few = update.callbacks, burst.source, object.__new__, self.host.few
+        left = few
         for old, new, pair in self.each_atomically(burst.updates(listeners.skip)):
             context = make(RowContext)
             context.engine, context.source, context.pair = self, source, pair
@@ -326,7 +324,7 @@ class Engine:
                     self.report(error, name_of(callback))
             left -= 1
             if not left:
-                left = FEW
+                left = few
                 yield
             if update.callbacks is not callbacks or changes.callbacks or streams.references or records.references:
                 return

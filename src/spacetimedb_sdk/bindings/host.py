@@ -52,7 +52,13 @@ class Asked(Protocol):
 
 
 class Host(Protocol):
-    """What the engine needs of the loop, thread or frame that drives it."""
+    """What the engine needs of the loop, thread or frame that drives it.
+
+    Attributes:
+        few: Transactions of one row that may be told of in one step.
+    """
+
+    few: int
 
     def now(self) -> float:
         """The time, on the clock that the session underneath is driven by."""
