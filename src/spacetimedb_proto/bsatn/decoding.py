@@ -93,7 +93,8 @@ def write_decode_elastic(batch: Batch, node: Node) -> None:
 def write_decode_block(batch: Batch, node: Node) -> None:
     """Write the body of `decode_block(data) -> list` for values of one size that are nothing but scalars.
 
-    The loop knows neither position nor index: data for which it goes wrong must be read again value by value.
+    The loop knows neither position nor index: data for which it goes wrong must be read again value by value. So must
+    an f32 that is NaN, whose bits Python does not keep.
     """
     Reader(batch).block(node)
     batch.source.add("return made")
@@ -145,6 +146,7 @@ class Reader:
         self._size = 0
         self._later: list[tuple[str, str | None]] = []
         self._origin = "pos"
+        self._is_block = False
 
     def read(self, node: Node) -> str:
         """Write the reading of one value."""
@@ -198,7 +200,8 @@ class Reader:
             case "bool":
                 self._after(f"{variable} = BOOLS[{variable}]", position, f"'a bool is 0 or 1, got %d' % {variable}")
             case "f32":
-                self._after(f"if {variable} != {variable}: {variable} = nan32(data, {position})")
+                nan = "raise Bad" if self._is_block else f"{variable} = nan32(data, {position})"
+                self._after(f"if {variable} != {variable}: {nan}")
             case "wide":
                 return f"int_from_bytes({variable}, 'little', signed={node.signed})"
             case _:
@@ -333,7 +336,7 @@ class Reader:
 
     def block(self, node: Node) -> None:
         """Write the reading of all values in `data`, end to end, into a list `made`."""
-        source = self._source
+        source, self._is_block = self._source, True
         item = self.read(node)
         run, later = self._run, self._later
         self._run, self._size, self._later = [], 0, []

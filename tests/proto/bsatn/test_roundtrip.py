@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +29,29 @@ def test_decoding_returns_what_was_encoded(drawn: Drawn) -> None:
     assert drawn.codec.encode(drawn.codec.decode_exact(data)) == data
     assert len(data) >= drawn.codec.min_size
     assert drawn.codec.fixed_size in (None, len(data))
+
+
+@quiet
+@given(typespaces(), st.data())
+def test_many_at_once_are_what_they_are_one_by_one(typespace: Any, data: st.DataObject) -> None:
+    """Any bytes of the right size, so NaN in all forms among them."""
+    made = Types(*typespace)
+    codec = made.codec(data.draw(types(len(typespace[0]))))
+    size = codec.fixed_size
+    chunk = st.binary(max_size=60) if size is None else st.binary(min_size=size, max_size=size)
+    rows = data.draw(st.lists(chunk | st.just(b"\xff" * (size or 4)), max_size=4))
+    try:
+        encoded = [codec.encode(codec.decode_exact(row)) for row in rows]
+    except DecodeError as error:
+        with pytest.raises(DecodeError, match=re.escape(str(error))):
+            codec.decode_rows(rows)
+        if codec.decode_block is not None:
+            with pytest.raises(DecodeError, match=re.escape(str(error))):
+                codec.decode_block(b"".join(rows))
+    else:
+        assert list(map(codec.encode, codec.decode_rows(rows))) == encoded
+        if codec.decode_block is not None:
+            assert list(map(codec.encode, codec.decode_block(b"".join(rows)))) == encoded
 
 
 @quiet

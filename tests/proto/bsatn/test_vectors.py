@@ -169,6 +169,9 @@ def test_every_bit_of_a_nan_survives(bits: int) -> None:
     ):
         assert made.encode(made.decode_exact(wire)) == wire
         assert made.encode(made.decode(b"\0" + wire, 1)[0]) == wire
+        assert [made.encode(value) for value in made.decode_rows([wire, wire])] == [wire, wire]
+        if made.decode_block is not None:
+            assert [made.encode(value) for value in made.decode_block(wire * 2)] == [wire, wire]
 
 
 def test_a_nan_that_an_f32_cannot_tell_stays_a_nan() -> None:
