@@ -74,6 +74,8 @@ class Types:
                 "read": ("obj", write_read),
                 "write_named": ("value", partial(write_write, positional=False)),
                 "write_positional": ("value", partial(write_write, positional=True)),
+                "tell_named": ("value", partial(write_write, positional=False, lossy=True)),
+                "tell_positional": ("value", partial(write_write, positional=True, lossy=True)),
             },
             (limits or Limits()).nesting,
         )

@@ -103,6 +103,14 @@ class _Compiled:
     def _to_positional(self) -> Callable[[Any], Any]:
         return self._entry("value", self._encode_failed, partial(write_write, positional=True))
 
+    @cached_property
+    def _tell_named(self) -> Callable[[Any], Any]:
+        return self._entry("value", self._encode_failed, partial(write_write, positional=False, lossy=True))
+
+    @cached_property
+    def _tell_positional(self) -> Callable[[Any], Any]:
+        return self._entry("value", self._encode_failed, partial(write_write, positional=True, lossy=True))
+
     # --- errors -------------------------------------------------------------------------------------------------------
 
     def _encode_failed(self, error: Exception) -> Exception:
@@ -198,6 +206,16 @@ class Codec(_Compiled):
             EncodeError: The value is not one of this type, or holds a number that JSON cannot carry.
         """
         return self._to_positional(value) if positional else self._to_named(value)
+
+    def tell_json(self, value: Any, positional: bool = True) -> Any:
+        """As `to_json`, but in the way of servers, who write `null` for a number that JSON cannot carry.
+
+        `from_json` reads that as NaN: infinities do not come back (protocol reference, trap 49).
+
+        Raises:
+            EncodeError: The value is not one of this type.
+        """
+        return self._tell_positional(value) if positional else self._tell_named(value)
 
     # --- what is known about the type ---------------------------------------------------------------------------------
 

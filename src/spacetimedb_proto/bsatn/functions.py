@@ -21,7 +21,9 @@ from .source import Bad, Namespace, Source
 
 __all__ = ["Batch", "Functions", "Kind", "Writer"]
 
-Kind: TypeAlias = Literal["decode", "skip", "encode", "read", "write_named", "write_positional"]
+Kind: TypeAlias = Literal[
+    "decode", "skip", "encode", "read", "write_named", "write_positional", "tell_named", "tell_positional"
+]
 Writer: TypeAlias = Callable[["Batch", Node], None]
 
 

@@ -153,6 +153,11 @@ def finite32(value: float, expected: str) -> float:
     return value
 
 
+def finite_or_null(value: float) -> float | None:
+    """A number as servers write it: one that JSON cannot carry becomes null (protocol reference, trap 49)."""
+    return value if math.isfinite(value) else None
+
+
 def json_no_form(value: Any, title: str) -> Any:
     """A value of a type that has no JSON form."""
     raise EncodeError(f"a value with a JSON form for {title}", shown(value))
@@ -162,6 +167,6 @@ JSON_HELPERS = {
     function.__name__: function
     for function in (
         *(json_unlike, json_unfit, json_wide, json_float, json_float32, json_bytes, json_unit, json_fields),
-        *(json_variant, json_missing, finite, finite32, json_no_form),
+        *(json_variant, json_missing, finite, finite32, finite_or_null, json_no_form),
     )
 }

@@ -1,13 +1,13 @@
 """Generates the functions that write SATS-JSON, as Python objects for `json.dumps` (protocol reference, 2.5).
 
 There are two forms: *named* has objects for products and sums, *positional* has arrays. Servers accept both and write
-now this, now that.
+now this, now that. Numbers that JSON cannot carry are refused, or lost as servers lose them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from .functions import Batch, Kind
 from .json_reading import tags_of
@@ -35,21 +35,29 @@ __all__ = ["write_write"]
 
 _OPTION = ("some", "none")
 
+_KINDS: Final[Mapping[tuple[bool, bool], Kind]] = {
+    (False, False): "write_named",
+    (True, False): "write_positional",
+    (False, True): "tell_named",
+    (True, True): "tell_positional",
+}
 
-def write_write(batch: Batch, node: Node, *, positional: bool) -> None:
+
+def write_write(batch: Batch, node: Node, *, positional: bool, lossy: bool = False) -> None:
     """Write the body of `write(value, depth) -> JSON`."""
-    batch.source.add(f"return {JsonWriter(batch, positional=positional).write(node, 'value')}")
+    batch.source.add(f"return {JsonWriter(batch, positional=positional, lossy=lossy).write(node, 'value')}")
 
 
 class JsonWriter:
     """Writes the writing of values; `write` returns an expression that must be used once."""
 
-    def __init__(self, batch: Batch, *, positional: bool) -> None:
+    def __init__(self, batch: Batch, *, positional: bool, lossy: bool) -> None:
         self._batch = batch
         self._functions = batch.functions
         self._source = batch.source
         self._positional = positional
-        self._kind: Kind = "write_positional" if positional else "write_named"
+        self._lossy = lossy
+        self._kind: Kind = _KINDS[positional, lossy]
         self._take = Taker(batch)
 
     def write(self, node: Node, expression: str) -> str:
@@ -73,12 +81,15 @@ class JsonWriter:
                 return variable
             case "f32" | "f64":
                 check = "finite32" if node.kind == "f32" else "finite"
-                self._source.add(f"{check}({variable}, {node.title!r})", self._source.note())
-                return variable
+                return f"finite_or_null({variable})" if self._lossy else self._checked(check, node, variable)
             case _:
                 test = f"{node.low} <= {variable} <= {node.high}"
                 self._source.add(f"if not {test}: raise Bad", self._source.note(repr(node.title), variable))
         return f"hex({variable})" if node.size == 32 else variable
+
+    def _checked(self, check: str, node: ScalarNode, variable: str) -> str:
+        self._source.add(f"{check}({variable}, {node.title!r})", self._source.note())
+        return variable
 
     def _newtype(self, node: NewtypeNode, expression: str) -> str:
         value = f"{self._take.newtype(node, expression)}.{node.attribute}"

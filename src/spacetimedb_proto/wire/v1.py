@@ -243,7 +243,7 @@ class V1Json(_V1):
 
     def _out_rows(self, table: str, rows: RowList, is_snapshot: bool) -> v1.Rows:
         codec, type_ = self._schema.row_codec(table), self._schema.table(table).row
-        found = (codec.to_json(codec.decode_exact(row)) for row in rows)
+        found = (codec.tell_json(codec.decode_exact(row)) for row in rows)
         return [_dump(_named(self._schema, type_, row) if is_snapshot else row) for row in found]
 
 

@@ -129,21 +129,21 @@ def _limit(select: Select) -> int | None:
 def _named(schema: Schema, compiler: Compiler, name: Name, title: str) -> Column:
     value, type_ = compiler.column(name)
     codec = schema.types.codec(type_)
-    return Element(title, _spelled_out(schema, type_)), lambda environment: codec.to_json(value(environment))
+    return Element(title, _spelled_out(schema, type_)), lambda environment: codec.tell_json(value(environment))
 
 
 def _all_columns(schema: Schema, query: Query) -> Iterator[Column]:
     side = query.side if isinstance(query, JoinQuery) else None
     codec = schema.row_codec(query.table.name)
     for column, attribute in zip(query.table.columns, codec.field_names, strict=True):
-        value = _value_of(attribute, side, codec.column(column.index).to_json)
+        value = _value_of(attribute, side, codec.column(column.index).tell_json)
         yield Element(column.name, _spelled_out(schema, column.type)), value
 
 
-def _value_of(attribute: str, side: int | None, to_json: Callable[[Any], Any]) -> Callable[[Environment], Any]:
+def _value_of(attribute: str, side: int | None, tell_json: Callable[[Any], Any]) -> Callable[[Environment], Any]:
     def value(environment: Environment) -> Any:
         row = environment if side is None else environment[side]
-        return to_json(getattr(row, attribute))
+        return tell_json(getattr(row, attribute))
 
     return value
 

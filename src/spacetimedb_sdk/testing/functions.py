@@ -272,7 +272,7 @@ class Functions:
     def _returned(self, definition: Function, value: Any, *, as_json: bool) -> bytes | str:
         codec = self._schema.return_codec(definition)
         data = codec.encode(value)
-        return json.dumps(codec.to_json(codec.decode_exact(data)), separators=(",", ":")) if as_json else data
+        return json.dumps(codec.tell_json(codec.decode_exact(data)), separators=(",", ":")) if as_json else data
 
     def _call(self, function: ModuleFunction, caller: Caller, now: Timestamp, args: tuple[Any, ...] = ()) -> Any:
         return function.call(self._context(function.name, caller, now), *args)

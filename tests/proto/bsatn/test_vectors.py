@@ -187,6 +187,18 @@ def test_json_carries_no_nan_and_no_infinity() -> None:
                 codec(primitive).to_json(value)
 
 
+@pytest.mark.parametrize("positional", [True, False])
+def test_servers_write_null_for_what_json_cannot_carry(positional: bool) -> None:
+    made = codec(Product((Element("a", P.F32), Element("b", Array(P.F64)), Element("c", option(P.F64)))))
+    told = made.tell_json({"a": math.nan, "b": [1.5, math.inf], "c": -math.inf}, positional)
+    some = [0, None] if positional else {"some": None}
+    assert told == ([None, [1.5, None], some] if positional else {"a": None, "b": [1.5, None], "c": some})
+    back = made.from_json(told)
+    assert math.isnan(back.a)
+    assert math.isnan(back.b[1])
+    assert math.isnan(back.c)
+
+
 @pytest.mark.parametrize(
     ("type_", "size", "least"),
     [
