@@ -1,16 +1,17 @@
 """The rows of a database, and transactions that can be undone.
 
-A table is a set of rows: their bytes are what they are known by, so an equal row is no second one and no float compares
-oddly. Rows are handed out as new objects of the module's classes each time, so what a module does to one changes
-nothing here. Nothing here knows clients or queries.
+A table is a set of rows: their bytes are what they are known by, so an equal row is no second one. In columns, floats
+compare as floats: `-0.0` equals `0.0`, and NaN equals nothing. Rows are handed out as new objects of the module's
+classes each time, so what a module does to one changes nothing here. Nothing here knows clients or queries.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -22,6 +23,9 @@ from spacetimedb_proto.schema.definitions import Sequence, Table
 from spacetimedb_proto.schema.model import Schema
 
 __all__ = ["Changes", "ConstraintError", "RowSource", "Rows", "Storage", "TableStorage"]
+
+_NAN: Final = b"NaN of "
+"""Before the bytes of a row, it makes a key that no other row has."""
 
 Rows: TypeAlias = Mapping[bytes, Any]
 """Rows by their bytes."""
@@ -95,8 +99,22 @@ class TableStorage:
         return self.row_class(**{aliases[name]: value for name, value in given.items()})
 
     def key(self, column: int, row: Any) -> bytes:
-        """The bytes of one column of a row, which are equal where the values are."""
-        return self.codec.column(column).encode(getattr(row, self.codec.field_names[column]))
+        """Bytes for one column of a row, which are equal where the values are."""
+        key = self._key_of(column, getattr(row, self.codec.field_names[column]))
+        return _NAN + self.codec.encode(row) if key is None else key
+
+    def _key_of(self, column: int, value: Any) -> bytes | None:
+        """The key of the rows that have a value in a column; None for NaN, which none has.
+
+        Raises:
+            EncodeError: The column cannot have that value.
+        """
+        codec = self.codec.column(column)
+        data = codec.encode(value)
+        if not codec.is_float:
+            return data
+        number: float = codec.decode_exact(data)
+        return None if math.isnan(number) else codec.encode(number + 0.0)  # which makes 0.0 of -0.0
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -106,7 +124,8 @@ class TableStorage:
         Raises:
             EncodeError: The column cannot have that value.
         """
-        data = self._unique[column].get(self.codec.column(column).encode(value))
+        key = self._key_of(column, value)
+        data = None if key is None else self._unique[column].get(key)
         return None if data is None else self.codec.decode_exact(data)
 
     def filter(self, wanted: Mapping[int, Any]) -> list[Any]:
@@ -115,7 +134,7 @@ class TableStorage:
         Raises:
             EncodeError: A column cannot have such a value.
         """
-        keys = {column: self.codec.column(column).encode(value) for column, value in wanted.items()}
+        keys = {column: self._key_of(column, value) for column, value in wanted.items()}
         decode = self.codec.decode_exact
         return [
             decode(data)

@@ -22,8 +22,8 @@ class Reading:
 
 
 @lab.reducer
-def measure(ctx, id: u32, value: f64):
-    ctx.db.reading.insert(id=id, single=value, double=value)
+def measure(ctx, number: u32, value: f64):
+    ctx.db.reading.insert(id=number, single=value, double=value)
 
 
 @lab.procedure

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spacetimedb_proto.bsatn.values import Identity, Timestamp
 from spacetimedb_proto.errors import EncodeError, LocalProtocolError
-from spacetimedb_sdk.testing import AutoInc, ConstraintError, Module, PrimaryKey, Tables, Unique, f32, i8, u8, u16
+from spacetimedb_sdk.testing import AutoInc, ConstraintError, Module, PrimaryKey, Tables, Unique, f32, f64, i8, u8, u16
 from spacetimedb_sdk.testing.storage import Storage
 from tests.behaviour_module import Message, NoKey, Pair, behaviour
 
@@ -206,7 +208,7 @@ def test_rows_are_values():
     Store(module).transact(work)
 
 
-def test_floats_compare_by_their_bits():
+def test_rows_with_floats_compare_by_their_bits():
     module = Module("m")
 
     @module.table
@@ -329,3 +331,28 @@ def test_transactions_do_what_sets_do(transactions):
         assert set(store.db.pair) == committed
         for pair in committed:
             assert store.db.pair.find(id=pair.id) == store.db.pair.find(key=pair.key) == pair
+
+
+def test_float_columns_compare_as_floats():
+    module = Module("floats")
+
+    @module.table
+    class Level:
+        x: PrimaryKey[f32]
+        y: Unique[f64]
+        n: u8
+
+    store = Store(module)
+    store.transact(lambda db: db.level.insert(x=0.0, y=-0.0, n=1))
+    for x, y, column in [(-0.0, 1.0, "x"), (1.0, 0.0, "y")]:
+        with pytest.raises(ConstraintError, match=f"duplicate unique column `{column}`"):
+            store.transact(lambda db, x=x, y=y: db.level.insert(x=x, y=y, n=2))
+    assert [store.db.level.find(x=-0.0).n, store.db.level.find(y=0.0).n] == [1, 1]
+    assert [row.n for row in store.db.level.filter(x=-0.0)] == [1]
+    store.transact(lambda db: db.level.update(Level(-0.0, 5.0, 3)))
+    assert [(repr(row.x), row.n) for row in store.db.level] == [("-0.0", 3)]
+    store.transact(lambda db: [db.level.insert(x=math.nan, y=math.nan, n=n) for n in (4, 5)])
+    assert store.db.level.find(x=math.nan) is None
+    assert list(store.db.level.filter(y=math.nan)) == []
+    store.transact(lambda db: [db.level.delete(row) for row in list(db.level)])
+    assert list(store.db.level) == []
