@@ -88,6 +88,9 @@ class Arguments(tuple[Any, ...]):
         self.names = names
         return self
 
+    def __getnewargs__(self) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+        return tuple(self), self.names  # for copies and pickles
+
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
             if key not in self.names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
 from types import TracebackType
@@ -14,6 +15,7 @@ import anyio.lowlevel
 from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
+from spacetimedb_proto.errors import LocalProtocolError
 from spacetimedb_proto.events import Event, StateChanged
 from spacetimedb_transports.anyio import Background, dial, spawn
 from spacetimedb_transports.anyio_session import SessionDriver
@@ -113,9 +115,17 @@ class _Host:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
+        self._thread = threading.get_ident()
 
     def now(self) -> float:
         return anyio.current_time()
+
+    def check_caller(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise LocalProtocolError(
+                "expected a caller in the thread of the connection's event loop, got one in another thread: go there "
+                "by anyio.from_thread.run_sync() or loop.call_soon_threadsafe(), or use spacetimedb_sdk.blocking"
+            )
 
     def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:  # noqa: ARG002 - nobody waits here
         return pending

@@ -55,6 +55,9 @@ class BlockingHost:
         """The time, on the driver's clock."""
         return self.driver.now()
 
+    def check_caller(self) -> None:
+        """Any thread may ask."""
+
     def wake(self) -> None:
         """Something may be waiting to be sent."""
         self.driver.wake()

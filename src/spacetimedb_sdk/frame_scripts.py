@@ -94,6 +94,9 @@ class FrameHost:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.now = clock
 
+    def check_caller(self) -> None:
+        """Whoever ticks sees to it that nobody else is at it."""
+
     def wake(self) -> None:
         """Nothing is sent before the next tick."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import anyio
 import pytest
 
@@ -24,6 +27,8 @@ async def test_a_reducer_returns_what_happened(client):
     assert (done.reducer, done.outcome) == ("add_pair", Committed())
     assert done.args == (1, "one", 0, 10)
     assert done.args.key == done.args["key"] == "one"
+    for copied in (copy.copy(done.args), copy.deepcopy(done.args), pickle.loads(pickle.dumps(done.args))):
+        assert (copied, copied.key) == (done.args, "one")
     assert done.caller_identity == conn.identity
     assert done.timestamp.to_datetime().year >= 2024
 

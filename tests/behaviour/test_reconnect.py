@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import threading
@@ -141,7 +142,8 @@ def footprint():
     return kinds, loop_tasks, ours, files
 
 
-async def test_a_hundred_losses_in_a_row_leave_nothing_behind(server, conn):
+async def test_a_hundred_losses_in_a_row_leave_nothing_behind(server, conn, caplog):
+    caplog.set_level(logging.CRITICAL)  # pytest keeps what is logged
     sub = await conn.subscribe("SELECT * FROM pair")
     seen = []
     conn.db.pair.on_insert(lambda ctx, row: seen.append(row.id))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from spacetimedb_sdk import LocalProtocolError, SubscriptionError
@@ -43,6 +45,17 @@ async def test_only_the_difference_is_told(conn, told):
     assert (sub.state, sub.queries) == ("live", (HIGH,))
     await sub.unsubscribe()
     assert keys(conn) == []
+
+
+async def test_nobody_hears_of_an_error(conn):
+    errors = []
+    conn.on_error(lambda error, where: errors.append((error, where)))
+    sub = await conn.subscribe(LOW)
+    await sub.replace(HIGH)
+    await sub.replace(ALL)
+    await sub.unsubscribe()
+    gc.collect()
+    assert errors == []
 
 
 async def test_listeners_and_the_handle_stay(conn):

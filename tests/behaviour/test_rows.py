@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import uuid
 
 import anyio
@@ -138,6 +140,38 @@ async def test_a_callback_that_raises_is_reported_and_disturbs_nobody(client, ca
     assert [error for error, _ in errors] == [ZeroDivisionError] * 2
     assert "broken" in errors[0][1]
     assert "broken" in caplog.text
+
+
+async def test_a_callback_that_asks_a_cancelled_task_is_reported_and_disturbs_nobody(client):
+    conn = await client()
+    errors = []
+    conn.on_error(lambda error, where: errors.append((type(error), where)))
+
+    def broken(*_):
+        raise asyncio.CancelledError
+
+    sub = await conn.subscribe("SELECT * FROM pair")
+    sub.on_applied(broken)
+    conn.db.pair.on_insert(broken)
+    conn.db.pair.on_update(broken)
+    await conn.reducers.add_pair(1, "one", 0, 10)
+    await conn.reducers.set_pair(1, "one", 0, 11)
+    assert [error for error, _ in errors] == [asyncio.CancelledError] * 3
+    assert conn.state == "connected"
+
+
+async def test_a_partial_is_named_as_its_function(client):
+    conn = await client()
+    errors = []
+    conn.on_error(lambda error, where: errors.append(where))
+
+    def broken(_text, _ctx, _row):
+        raise ZeroDivisionError
+
+    conn.db.pair.on_insert(functools.partial(functools.partial(broken), "x"))
+    await conn.subscribe("SELECT * FROM pair")
+    await conn.reducers.add_pair(1, "one", 0, 10)
+    assert [where.rpartition(".")[2] for where in errors] == ["broken"]
 
 
 async def test_listeners_added_in_a_callback_count_from_the_next_event_on(client):

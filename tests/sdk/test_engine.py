@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import struct
 from collections.abc import Generator
@@ -46,6 +47,9 @@ class HandHost:
 
     def now(self):
         return 0.0
+
+    def check_caller(self):
+        pass
 
     def outcome(self, pending, timeout):
         return pending
@@ -192,7 +196,40 @@ def test_a_subscription_that_was_lost_says_so(bench):
         waiting.pending.result()
     assert ended.result() is None
     assert live.unsubscribe() is ended
+    assert [sub.state for sub in (waiting, live)] == ["ended", "ended"]
+
+
+def test_an_end_that_nobody_listens_to_is_an_error(bench, caplog):
+    bench.lose(lost := ConnectionLost("gone", code=1006))
+    assert bench.errors == [(lost, "the connection is over")]
+    assert "the connection is over: gone" in caplog.text
+
+
+def test_an_end_that_somebody_listens_to_is_logged(bench, caplog):
+    bench.engine.hooks.disconnects.add(lambda ctx: None)
+    bench.lose(ConnectionLost("gone", code=1006))
     assert bench.errors == []
+    assert "the connection is over: gone" in caplog.text
+
+
+def test_the_end_that_this_side_wants_is_no_error(bench, caplog):
+    bench.lose(None)
+    assert bench.errors == []
+    assert caplog.records == []
+
+
+def test_a_refusal_is_reported_at_once_though_the_handle_is_kept(bench):
+    kept = bench.engine.subscribe(["SELECT * FROM one_string"])
+    *_, request = bench.asked()
+    bench.say(m.SubscriptionError(request.request_id, request.query_set_id, "no such thing"))
+    ((error, where),) = bench.errors
+    assert isinstance(error, SubscriptionError)
+    assert where == "subscribe SELECT * FROM one_string"
+    with pytest.raises(SubscriptionError, match="no such thing"):
+        kept.pending.result()
+    del kept
+    gc.collect()
+    assert len(bench.errors) == 1, "once"
 
 
 def test_listeners_see_all_tables_changed(bench):

@@ -50,7 +50,7 @@ from .context import CallbackEvent, Context, RowContext
 from .functions import Procedures, Reducers, procedures_of, reducers_of
 from .hooks import Hooks
 from .host import Asked, Host
-from .listeners import Listener, Listeners, name_of
+from .listeners import Listener, Listeners, caught
 from .names import Namespace
 from .pending import Pending
 from .records import NetTransactions, TransactionRecord
@@ -137,6 +137,7 @@ class Engine:
         self, queries: Iterable[str], *, cache: CachePolicy = "full", timeout: float | None = None
     ) -> Subscription:
         """Ask for a query set."""
+        self.host.check_caller()
         query_set_id = self.core.subscribe(list(queries), cache=cache, deadline=self.deadline(timeout))
         query_set = self.session.query_sets.get(query_set_id)
         assert query_set is not None
@@ -156,6 +157,7 @@ class Engine:
 
     def call(self, what: str, request: Callable[[], int]) -> Pending[Any]:
         """Send a request and return its outcome to come."""
+        self.host.check_caller()
         request_id = request()
         pending = self.pending(what)
         pending.on_cancel(lambda: self._cancel(request_id))
@@ -164,6 +166,7 @@ class Engine:
         return pending
 
     def _cancel(self, request_id: int) -> None:
+        self.host.check_caller()
         if self.core.cancel_call(request_id):
             self.host.wake()
 
@@ -246,6 +249,7 @@ class Engine:
 
     def _connected(self, event: Connected) -> bool:
         self._is_linked = True
+        self.hooks.note_return()
         self.hooks.greeted(event)
         return False
 
@@ -320,8 +324,8 @@ class Engine:
             for callback in callbacks:
                 try:
                     callback(context, old, new)
-                except Exception as error:
-                    self.report(error, name_of(callback))
+                except BaseException as error:
+                    caught(error, callback, self.report)
             left -= 1
             if not left:
                 left = few
@@ -369,6 +373,7 @@ class Engine:
         if is_over:
             self.ended = event
         if is_over or was_linked:
+            self.hooks.note_loss(event)
             context = Context(event, self)
             for callback in self.hooks.disconnects.callbacks:
                 self.run(callback, context)

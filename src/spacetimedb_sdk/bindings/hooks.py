@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from spacetimedb_proto.events import Connected, StateChanged
+from spacetimedb_proto.events import Connected, Disconnected, StateChanged
 from spacetimedb_proto.states import SessionState
 
 from .context import Context
-from .listeners import Listeners, name_of
+from .listeners import Listeners, caught
 from .streams import Streams
 
 __all__ = ["Hooks"]
@@ -19,6 +19,10 @@ log = logging.getLogger("spacetimedb_sdk")
 
 def _nobody_greeted(_event: Connected) -> None:
     pass
+
+
+def _log_failure(error: Exception, name: str) -> None:
+    log.error("on_error listener %s failed", name, exc_info=error)
 
 
 class Hooks:
@@ -50,15 +54,29 @@ class Hooks:
         for callback in self.errors.callbacks:
             try:
                 callback(error, where)
-            except Exception:
-                log.exception("on_error listener %s failed", name_of(callback))
+            except BaseException as failure:
+                caught(failure, callback, _log_failure)
 
     def run(self, callback: Callable[..., object], *args: object) -> None:
         """Run one callback; what it raises is reported and goes no further."""
         try:
             callback(*args)
-        except Exception as error:
-            self.report(error, name_of(getattr(callback, "callback", callback)))
+        except BaseException as error:
+            caught(error, getattr(callback, "callback", callback), self.report)
+
+    def note_loss(self, event: Disconnected) -> None:
+        """Log that the connection is lost, or over. An end that nobody listens to is an error that nobody else sees."""
+        if event.retry is not None:
+            log.warning("the connection is lost, and will be made again: %s", event.error or event.reason)
+        elif event.error is not None:
+            if self.disconnects or self.states or self.state_streams.references:
+                log.warning("the connection is over: %s", event.error)
+            else:
+                self.report(event.error, "the connection is over")
+
+    def note_return(self) -> None:
+        """Log that the connection is made again."""
+        log.info("the connection is made again")
 
     def tell_state(self, change: StateChanged) -> bool:
         """Tell of a state; returns whether anybody may have waited for it."""

@@ -64,6 +64,13 @@ class Host(Protocol):
         """The time, on the clock that the session underneath is driven by."""
         ...
 
+    def check_caller(self) -> None:
+        """Refuse a caller whose thread must not ask for anything.
+
+        Raises:
+            LocalProtocolError: It is another thread than the one that the connection belongs to.
+        """
+
     def outcome(self, pending: Pending[Any], timeout: float | None) -> Any:
         """What a call returns: the outcome to come, or, on a host that waits, the outcome."""
         ...

@@ -6,12 +6,14 @@ was when the event began.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
-__all__ = ["Listener", "Listeners", "name_of"]
+__all__ = ["Listener", "Listeners", "caught", "name_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,9 +23,23 @@ _CHANGING: Final = threading.RLock()
 
 def name_of(callback: Callable[..., Any]) -> str:
     """A callback's name as a reader of the log would look for it: module and qualified name."""
+    while isinstance(callback, functools.partial):
+        callback = callback.func
     name = getattr(callback, "__qualname__", None) or type(callback).__qualname__
     module = getattr(callback, "__module__", None)
     return f"{module}.{name}" if module else str(name)
+
+
+def caught(error: BaseException, callback: Callable[..., Any], report: Callable[[Exception, str], object]) -> None:
+    """Report what a callback raised, with its name; raise it again if it is meant to end the program.
+
+    That a task was cancelled of which a callback asked the result is no more than an error of the callback: nobody
+    cancels a plain function. Loops would take it for the end of whatever task the callback runs in.
+    """
+    asyncio: Any = sys.modules.get("asyncio")
+    if not isinstance(error, Exception) and (asyncio is None or not isinstance(error, asyncio.CancelledError)):
+        raise error
+    report(cast("Exception", error), name_of(callback))
 
 
 class Listener(Generic[F]):

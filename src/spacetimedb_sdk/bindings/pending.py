@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 
-from .listeners import name_of
+from .listeners import caught
 
 __all__ = ["Pending"]
 
@@ -105,12 +105,17 @@ class Pending(Generic[T]):
     def _run(self, callback: Callable[[Pending[T]], object]) -> None:
         try:
             callback(self)
-        except Exception as error:
-            self._report(error, name_of(callback))
+        except BaseException as error:
+            caught(error, callback, self._report)
+
+    def report_unclaimed(self) -> None:
+        """Hand an error that nobody has claimed to the error listeners: once, and at the latest when nobody can."""
+        if self._error is not None and not self._claimed:
+            self._claimed = True
+            self._report(self._error, self.what)
 
     def __del__(self) -> None:
-        if self._error is not None and not self._claimed:
-            self._report(self._error, self.what)
+        self.report_unclaimed()
 
     def __repr__(self) -> str:
         if self._error is not None:

@@ -41,6 +41,7 @@ class Subscription:
         self._ending: UnsubscribeApplied | SubscriptionFailed | None = None
         self._applied: Pending[Subscription] = engine.pending(f"subscribe {'; '.join(self.queries)[:200]}")
         self._ended: Pending[None] | None = None
+        self._waiting = 0
         self._successor: Subscription | None = None
         self._replacing: list[Pending[Subscription]] = []
 
@@ -56,8 +57,8 @@ class Subscription:
 
     @property
     def state(self) -> QuerySetState:
-        """Where it stands: requested, live, leaving, ended."""
-        return self._query_set.state
+        """Where it stands: requested, live, stale, leaving, ended; ended in any case when the connection is over."""
+        return self._query_set.state if self._engine.ended is None else QuerySetState.ENDED
 
     @property
     def pending(self) -> Pending[Subscription]:
@@ -102,6 +103,7 @@ class Subscription:
 
     def leave(self) -> Pending[None]:
         """Ask for its end as `unsubscribe` does, without waiting on any host."""
+        self._engine.host.check_caller()
         return self._engine.atomically(self._leave)
 
     def _leave(self) -> Pending[None]:
@@ -166,6 +168,7 @@ class Subscription:
         self._successor = None
         if error is None and self._ended is None and self._ending is None:
             retired = Subscription(self._engine, self._query_set)
+            retired.applied()  # nobody waits for it, so nobody should hear that it ended
             self._query_set, self._told_of = successor._query_set, successor._told_of
             self._engine.hand_over(self._query_set.id, self)
             self._engine.hand_over(retired._query_set.id, retired)
@@ -195,7 +198,10 @@ class Subscription:
         error = event.error if isinstance(event, SubscriptionFailed) else None
         waited = self._ended.resolve(None) if self._ended is not None else False
         if not self._applied.done():
-            return self._applied.fail(error or SpacetimeDBError("unsubscribed before it was applied")) or waited
+            waited |= self._applied.fail(error or SpacetimeDBError("unsubscribed before it was applied"))
+            if error is not None and not self.ended_listeners:
+                self._applied.report_unclaimed()  # handles are kept for long, and who keeps one need never ask
+            return waited
         if error is not None and not self.ended_listeners and self._ended is None:
             self._engine.report(error, f"subscription {'; '.join(self.queries)[:200]}")
         return waited
@@ -209,13 +215,16 @@ class Subscription:
 
     def __await__(self) -> Generator[Any, Any, Subscription]:
         was_applied = self._applied.done()
+        self._waiting += 1
         try:
             return (yield from self._applied.__await__())  # type: ignore[attr-defined, no-any-return]
         except BaseException:
             # Whoever waited was cancelled, and with it the wish for the rows: also when they came in the same moment.
-            if not was_applied:
+            if not was_applied and self._waiting == 1:
                 self.unsubscribe()
             raise
+        finally:
+            self._waiting -= 1
 
     def __repr__(self) -> str:
         return f"<subscription {self.state.value}: {'; '.join(self.queries)}>"

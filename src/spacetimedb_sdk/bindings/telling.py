@@ -13,7 +13,7 @@ from spacetimedb_proto.errors import DecodeError
 from spacetimedb_proto.steps import Steps
 
 from .context import Context
-from .listeners import name_of
+from .listeners import caught
 from .streams import Stream
 from .tables import ListenersNow, TableListeners, UpdateCallback
 
@@ -71,8 +71,8 @@ class Teller:
             for callback in callbacks:
                 try:
                     callback(context, row)
-                except Exception as error:
-                    self._report(error, name_of(callback))
+                except BaseException as error:
+                    caught(error, callback, self._report)
 
     def _each_pair(
         self, callbacks: Sequence[UpdateCallback], context: Context, pairs: Iterable[tuple[Any, Any]]
@@ -82,15 +82,15 @@ class Teller:
             for old, new in pairs:
                 try:
                     callback(context, old, new)
-                except Exception as error:
-                    self._report(error, name_of(callback))
+                except BaseException as error:
+                    caught(error, callback, self._report)
             return
         for old, new in pairs:
             for callback in callbacks:
                 try:
                     callback(context, old, new)
-                except Exception as error:
-                    self._report(error, name_of(callback))
+                except BaseException as error:
+                    caught(error, callback, self._report)
 
 
 def recording(change: TableChange, streams: Sequence[Stream[Change]]) -> Steps[None]:
