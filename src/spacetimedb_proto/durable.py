@@ -433,7 +433,7 @@ class DurableConnection:
         sets = () if self._session is None else self._session.query_sets
         read = {table for query_set in sets for table in query_set.tables}
         private = any(name in known.tables and not known.tables[name].is_public for name in read)
-        drift = compare(known, served, private=private)
+        drift = compare(known, served, private=private).in_use(read)
         drift.raise_if_breaking(Effect.WIRE, hint="The module has been published anew: connect again to use it.")
 
     # --- links --------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from spacetimedb_proto.events import (
     Committed,
     Connected,
     Disconnected,
+    Failed,
     LinkEnded,
     QueryReturned,
     ReducerEvent,
@@ -474,6 +475,39 @@ def test_a_module_that_only_adds_goes_on(grown):
     world.settle()
     assert [row.text for row in client.session.cache["thing"]] == ["a", "b"]
     assert "more" not in client.core.schema.tables, "codecs are made once"
+
+
+def test_a_module_without_what_is_not_in_use_goes_on():
+    before = version("text")
+
+    @before.table(public=True)
+    class More:
+        id: PrimaryKey[u32]
+
+    @before.reducer
+    def unused(ctx):
+        pass
+
+    world = World(7, module=before)
+    client = world.connected(database="grows")
+    world.run(lambda ctx: ctx.db.thing.insert(id=1, text="a"))
+    subscribe(world, client, "SELECT * FROM thing")
+    world.site.republish(version("text"))
+    world.settle()
+    assert client.core.state is S.CONNECTED
+    world.run(lambda ctx: ctx.db.thing.insert(id=2, text="b"))
+    client.do(client.core.call_reducer, "unused", ())
+    world.settle()
+    assert [row.text for row in client.session.cache["thing"]] == ["a", "b"]
+    (called,) = client.told(ReducerEvent)
+    assert called.outcome == Failed("no such reducer")
+
+
+def test_a_module_without_a_table_that_is_read_ends_the_session(grown):
+    world, client = grown
+    world.site.republish(Module("grows"), keep_rows=False)
+    world.settle()
+    assert "- table thing removed" in str(client.endings()[-1].error)
 
 
 def gated(gate):

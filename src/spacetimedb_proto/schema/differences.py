@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Container
 from typing import Final, Literal, TypeAlias
 
 import attrs
@@ -23,7 +24,7 @@ class Effect(enum.Flag):
     Attributes:
         NONE: Nobody: what was known is still true, or no client can notice.
         WIRE: A connection that keeps what it made of the known definition (codecs, keys, cache) would read or write
-            wrong bytes, ask for what is not there, or keep rows wrongly.
+            wrong bytes, or keep rows wrongly.
         API: Code written or generated for the known definition, on a connection that works by the served one, would
             find something missing or of another form.
         BOTH: Either.
@@ -106,6 +107,17 @@ class Drift:
     def breaking_for(self, effect: Effect) -> tuple[Difference, ...]:
         """The differences that break one of those named by `effect`."""
         return tuple(difference for difference in self.differences if difference.effect & effect)
+
+    def in_use(self, tables: Container[str]) -> Drift:
+        """The same for a connection that reads these tables: of one that is gone, it keeps what nobody will correct."""
+        return Drift(
+            tuple(
+                attrs.evolve(each, effect=each.effect | Effect.WIRE)
+                if each.kind in ("table", "view") and each.effect and each.name in tables
+                else each
+                for each in self.differences
+            )
+        )
 
     def raise_if_breaking(self, effect: Effect = Effect.BOTH, *, hint: str = "", most: int = 20) -> None:
         """Refuse to go on if something breaks.

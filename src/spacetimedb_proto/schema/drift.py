@@ -26,8 +26,9 @@ def compare(known: Schema, served: Schema, *, private: bool = True) -> Drift:
 
     A column that was added at the end breaks a connection with its old codecs, whose rows are shorter, but no code for
     which the connection reads the longer ones. A variant that was added at the end changes no bytes that were valid;
-    the first value of it is an error that names the type. Everything else that was known and is gone, or is different,
-    breaks both, as far as a client can notice.
+    the first value of it is an error that names the type. A table or function that is gone breaks code that names it; a
+    connection that asks for it gets the server's refusal, as for any other. Everything else that was known and is gone,
+    or is different, breaks both, as far as a client can notice.
 
     A v9 answer tells less than a v10 one (schema reference, 1.2). If one of them is compared with the other, what only
     v10 tells is left out: submodules, whether a table holds events, keys of views, and whether a function is private
@@ -79,7 +80,7 @@ class _Comparison:
                 continue
             now = self._served.tables.get(name)
             if now is None:
-                self._note(_kind(known[name]), name, "removed", effect=Effect.BOTH)
+                self._note(_kind(known[name]), name, "removed", effect=Effect.API)
             else:
                 self._table(known[name], now)
 
@@ -97,7 +98,7 @@ class _Comparison:
             effect = Effect.WIRE if served.is_view else Effect.NONE
             self._note("table", name, "changed", f"a {kind}", f"a {_kind(served)}", effect=effect)
         if known.is_public != served.is_public:
-            effect = Effect.BOTH if known.is_public else Effect.NONE
+            effect = Effect.API if known.is_public else Effect.NONE
             self._note(kind, name, "changed", _access(known), _access(served), effect=effect)
         if known.is_event != served.is_event and not self._is_mixed:
             before, after = _holds(known), _holds(served)
@@ -157,10 +158,10 @@ class _Comparison:
 
     def _function(self, kind: str, known: Function, served: Function | None, *, is_offered: bool) -> None:
         if served is None:
-            self._note(kind, known.name, "removed", effect=Effect.BOTH)
+            self._note(kind, known.name, "removed", effect=Effect.API)
             return
         if not is_offered:
-            self._note(kind, known.name, "changed", "callable", "private", effect=Effect.BOTH)
+            self._note(kind, known.name, "changed", "callable", "private", effect=Effect.API)
         self._types.members("parameter", known.name, known.params_product.elements, served.params_product.elements)
         if known.return_type is not None and served.return_type is not None:
             self._types.at("return type", known.name, known.return_type, served.return_type)

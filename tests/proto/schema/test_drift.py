@@ -121,12 +121,12 @@ def swapped(fields: dict[str, Any], *order: str) -> dict[str, Any]:
 CHANGES: dict[str, tuple[Schema, str, Effect]] = {
     # --- tables and views
     "a table is added": (town(tables=(table10("house", 2),)), "table house added", NONE),
-    "a table is gone": (town(Tables=[]), "table person removed", BOTH),
-    "a view is gone": (town(Views=[]), "view near removed", BOTH),
+    "a table is gone": (town(Tables=[]), "table person removed", API),
+    "a view is gone": (town(Views=[]), "view near removed", API),
     "a table is private": (
         town(table={"table_access": {"Private": []}}),
         "table person changed from public to private",
-        BOTH,
+        API,
     ),
     "a table has events": (town(table={"is_event": True}), "table person changed from stored rows to events", BOTH),
     "a view takes more": (
@@ -266,13 +266,13 @@ unique person.id removed""",
     ),
     # --- functions
     "a reducer is added": (town(reducers=(*draw(shape={"Ref": 3}, size=U32), reducer10("x"))), "reducer x added", NONE),
-    "a reducer is gone": (town(reducers=()), "reducer draw removed", BOTH),
+    "a reducer is gone": (town(reducers=()), "reducer draw removed", API),
     "a reducer is private": (
         town(
             reducers=(reducer10("draw", params=elements(shape={"Ref": 3}, size=U32), visibility={"Private": []}),),
         ),
         "reducer draw changed from callable to private",
-        BOTH,
+        API,
     ),
     "a private reducer is added": (
         town(reducers=(*draw(shape={"Ref": 3}, size=U32), reducer10("x", visibility={"Private": []}))),
@@ -327,7 +327,7 @@ unique person.id removed""",
         "procedure sum added",
         NONE,
     ),
-    "a procedure is gone": (town(Procedures=[]), "procedure count removed", BOTH),
+    "a procedure is gone": (town(Procedures=[]), "procedure count removed", API),
     "a procedure returns something else": (
         town(procedure={"return_type": option(U32)}),
         "return type count changed from U32 to option of U32",
@@ -606,7 +606,6 @@ def test_what_v9_cannot_tell_is_left_out() -> None:
 
 def test_different_modules_differ() -> None:
     drift = compare(recorded_schema("sdk-test", 10), recorded_schema("module-test", 10))
-    assert not drift.fits_wire
     assert not drift.fits_bindings
     assert mirrored(drift) == facts(compare(recorded_schema("module-test", 10), recorded_schema("sdk-test", 10)))
 
@@ -630,7 +629,10 @@ def test_private_tables_that_come_out() -> None:
     assert str(compare(secret(U8), secret(U8, "Public"), private=False)) == "table secret added"
     drift = compare(secret(U8, "Public"), secret(U8), private=False)
     assert str(drift) == "table secret changed from public to private"
-    assert not drift.fits_wire
+    assert not drift.fits_bindings
+    assert drift.fits_wire, "who asks for it is refused, as for any other"
+    assert not drift.in_use({"secret"}).fits_wire
+    assert drift.in_use({"person"}).fits_wire
 
 
 # --- refusing ---------------------------------------------------------------------------------------------------------
