@@ -17,6 +17,7 @@ from .errors import (
     IdentityChanged,
     LocalProtocolError,
     RemoteProtocolError,
+    SchemaError,
     SpacetimeDBError,
 )
 from .events import (
@@ -128,7 +129,7 @@ class ClientSession(Commands):
                     return event
             except (RemoteProtocolError, IdentityChanged) as error:
                 self._die(error)
-            except DecodeError as error:
+            except (DecodeError, SchemaError) as error:  # also of a definition that turns out to be none
                 self._die(RemoteProtocolError(str(error)))
         if self._received.held:
             return self._next_held()

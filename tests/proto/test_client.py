@@ -28,6 +28,7 @@ from spacetimedb_proto.events import (
     Transaction,
     UnsubscribeApplied,
 )
+from spacetimedb_proto.schema import load_schema
 from spacetimedb_proto.states import QuerySetState
 from spacetimedb_proto.wire import messages as m
 from spacetimedb_proto.wire import protocol
@@ -565,3 +566,27 @@ def test_views_with_a_primary_key_have_updates():
                 if change.updates and session.schema.tables[name].is_view:
                     updated.add(transcript.name.split("/")[0])
     assert updated == {t.name.split("/")[0] for t in VIEWS_WITH_KEYS}
+
+
+def element(name, slot):
+    return {"name": {"some": name}, "algebraic_type": {"Ref": slot}}
+
+
+def test_rows_of_a_type_that_turns_out_to_be_none_end_the_session():
+    inner = [{"Product": {"elements": [element("a", n + 1), element("b", n + 1)]}} for n in range(30)]
+    slots = [*inner, {"Product": {"elements": []}}, {"Product": {"elements": [element("deep", 0)]}}]
+    table = {"name": "t", "product_type_ref": 31, "primary_key": [], "indexes": [], "constraints": [], "sequences": []}
+    table |= {"schedule": {"none": []}, "table_type": {"User": []}, "table_access": {"Public": []}}
+    made = load_schema({"typespace": {"types": slots}, "tables": [table], "reducers": [], "types": []})
+    client, server = ClientSession(made), ServerSession(made)
+    server.send(m.InitialConnection(Identity.from_int(1), ConnectionId.from_int(2), "token"))
+    query_set = client.subscribe(["SELECT * FROM t"])
+    rows = m.QueryRows([m.SingleTableRows("t", RowList.of([b""]))])
+    for payload in client.payloads_to_send():
+        server.receive(payload)
+    server.send(m.SubscribeApplied(server.next_message().request_id, query_set, rows))
+    for payload in server.payloads_to_send():
+        client.receive(payload)
+    assert isinstance(client.next_event(), Connected)
+    with pytest.raises(RemoteProtocolError, match="type 31: expected at most 64 fields of products without bytes"):
+        client.next_event()

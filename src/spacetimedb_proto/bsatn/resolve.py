@@ -15,6 +15,7 @@ import attrs
 
 from ..errors import SchemaError
 from .classes import attribute_names, make_enum, make_product, make_sum
+from .hollow import MOST_HOLLOW, hollow_fields
 from .layout import (
     NEWTYPES,
     SCALARS,
@@ -44,6 +45,7 @@ from .types import (
     Ref,
     Sum,
     option_payload,
+    references,
     result_payloads,
 )
 from .values import Err, Ok, ScheduleAt
@@ -71,6 +73,7 @@ class Resolver:
     _slots: dict[int, Slot] = attrs.field(factory=dict[int, Slot], init=False)
     _inline: dict[AlgebraicType, Node] = attrs.field(factory=dict[AlgebraicType, Node], init=False)
     _recursive: frozenset[int] | None = attrs.field(default=None, init=False)
+    _hollow: Mapping[int, int] | None = attrs.field(default=None, init=False)
     _bound: dict[int, Callable[[], Node]] = attrs.field(factory=dict[int, Callable[[], Node]], init=False)
 
     # --- bindings -----------------------------------------------------------------------------------------------------
@@ -154,9 +157,17 @@ class Resolver:
         slot = self._slots.get(index)
         if slot is None:
             self._behind_aliases(Ref(index))
+            self._check_hollow(index)
             cyclic = index in self._cycles()
             slot = Slot(index, self.names.get(index), cyclic, lambda: self._slot_node(index))
         return self._slots.setdefault(index, slot)
+
+    def _check_hollow(self, index: int) -> None:
+        if self._hollow is None:
+            self._hollow = hollow_fields(self.typespace)
+        if self._hollow[index] > MOST_HOLLOW:
+            title = self.names.get(index, f"type {index}")
+            raise SchemaError(f"{title}: expected at most {MOST_HOLLOW} fields of products without bytes, got more")
 
     def _slot_node(self, index: int) -> Node:
         if index in self._bound:
@@ -286,7 +297,7 @@ class Resolver:
     def _cycles(self) -> frozenset[int]:
         """Slots that contain themselves, and those between such: what is left when all others are peeled off."""
         if self._recursive is None:
-            targets = {index: frozenset(_references(type_)) for index, type_ in enumerate(self.typespace)}
+            targets = {index: frozenset(references(type_)) for index, type_ in enumerate(self.typespace)}
             inner = _peel(targets)
             sources: dict[int, set[int]] = {index: set() for index in inner}
             for index in inner:
@@ -313,19 +324,3 @@ def _peel(targets: Mapping[int, frozenset[int]]) -> frozenset[int]:
             if not open_targets[source]:
                 ready.append(source)
     return frozenset(left)
-
-
-def _references(type_: AlgebraicType) -> list[int]:
-    found: list[int] = []
-    todo = [type_]
-    while todo:
-        match todo.pop():
-            case Ref(index):
-                found.append(index)
-            case Array(element):
-                todo.append(element)
-            case Product(elements) | Sum(elements):
-                todo.extend(element.type for element in elements)
-            case _:
-                pass
-    return found

@@ -30,6 +30,7 @@ __all__ = [
     "Sum",
     "option",
     "option_payload",
+    "references",
     "result",
     "result_payloads",
 ]
@@ -137,3 +138,20 @@ def result_payloads(type_: AlgebraicType) -> tuple[AlgebraicType, AlgebraicType]
             return ok, err
         case _:
             return None
+
+
+def references(type_: AlgebraicType) -> list[int]:
+    """The slots that a type refers to directly, each as often as it does."""
+    found: list[int] = []
+    todo = [type_]
+    while todo:
+        match todo.pop():
+            case Ref(index):
+                found.append(index)
+            case Array(element):
+                todo.append(element)
+            case Product(elements) | Sum(elements):
+                todo.extend(element.type for element in elements)
+            case _:
+                pass
+    return found

@@ -361,6 +361,35 @@ def test_types_inside_each_other_end_somewhere() -> None:
         Types([]).codec(type_)
 
 
+def nest_of_nothing(levels: int, leaf: Any) -> list[Any]:
+    """Slots of which each holds the next one twice."""
+    inner = [Product((Element("a", Ref(n + 1)), Element("b", Ref(n + 1)))) for n in range(levels)]
+    return [*inner, leaf]
+
+
+def test_types_that_make_much_of_nothing_are_refused() -> None:
+    most = nest_of_nothing(5, UNIT)
+    assert Types(most).codec(Ref(0)).min_size == 0
+    for typespace, title in (
+        (nest_of_nothing(6, UNIT), "type 0"),
+        ([Product((Element("x", Ref(2)), Element("y", P.U8))), P.U8, *shifted(nest_of_nothing(40, UNIT), 2)], "type 0"),
+        ([Sum((Element("x", Array(Ref(1))),)), *shifted(nest_of_nothing(6, UNIT), 1)], "type 0"),
+    ):
+        said_ = said(SchemaError, Types(typespace).codec, Ref(0))
+        assert said_ == f"{title}: expected at most 64 fields of products without bytes, got more"
+    assert Types(nest_of_nothing(6, P.U8)).codec(Ref(0)).min_size == 64, "bytes bound what has some"
+    assert Types([Product((Element("next", option(Ref(0))),))]).codec(Ref(0)).min_size == 1
+
+
+def shifted(typespace: list[Any], by: int) -> list[Any]:
+    def moved(type_: Any) -> Any:
+        if not isinstance(type_, Product):
+            return type_
+        return Product(tuple(Element(e.name, Ref(e.type.index + by)) for e in type_.elements))
+
+    return [moved(type_) for type_ in typespace]
+
+
 def test_code_for_deeply_nested_arrays_is_spread_over_functions() -> None:
     type_: Any = P.U16
     value: Any = 5
