@@ -26,6 +26,7 @@ from . import (
     subscribe,
 )
 from .failures import ExitCode, settings
+from .streams import usable
 
 __all__ = ["app", "run"]
 
@@ -85,6 +86,11 @@ app.add_typer(identity.app, name="identity")
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program; see `spacetimedb_sdk.cli.main`."""
+    with usable():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         app(None if arguments is None else list(arguments), prog_name=PROGRAM)
     except SystemExit as end:
