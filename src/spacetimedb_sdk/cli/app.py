@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from . import (
     sql,
     subscribe,
 )
-from .failures import ExitCode, settings
+from .failures import ended, settings
 from .streams import usable
 
 __all__ = ["app", "run"]
@@ -86,15 +87,6 @@ app.add_typer(identity.app, name="identity")
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program; see `spacetimedb_sdk.cli.main`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     with usable():
-        return _run(arguments)
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    try:
-        app(None if arguments is None else list(arguments), prog_name=PROGRAM)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else ExitCode.OK
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    return ExitCode.OK
+        return ended(lambda: app(given, prog_name=PROGRAM, standalone_mode=False))

@@ -1,4 +1,4 @@
-"""The streams that a process was started with: they may be closed, or unable to say everything."""
+"""The streams that a process was started with: they may be closed, full, or unable to say everything."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import io
 import os
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-__all__ = ["is_utf8", "usable"]
+__all__ = ["forget", "is_utf8", "is_writable", "usable"]
 
 
 @contextmanager
@@ -36,3 +36,22 @@ def is_utf8(stream: Any) -> bool:
     """Whether all text arrives as it is: in UTF-8, or in no encoding at all."""
     encoding = getattr(stream, "encoding", None)
     return encoding is None or codecs.lookup(encoding).name == "utf-8"
+
+
+def is_writable(stream: Any) -> bool:
+    """Whether all that was written to a stream could be passed on. If not, it is forgotten."""
+    try:
+        stream.flush()
+    except OSError:
+        forget(stream)
+        return False
+    return True
+
+
+def forget(stream: Any) -> None:
+    """Let what is still buffered go nowhere, so that Python does not complain of it at its end."""
+    with suppress(OSError, ValueError):
+        output = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)

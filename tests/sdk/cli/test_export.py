@@ -57,7 +57,7 @@ def test_a_file_for_each_table(program, server, tmp_path):
 def test_what_has_nowhere_to_go(program, tmp_path, arguments, name, says):
     done = program("export", "--out", tmp_path / name, *arguments)
     assert done.code == 2
-    assert says in " ".join(done.err.replace("│", " ").split())
+    assert says in done.err
     assert list(tmp_path.glob("*said*")) == []
 
 

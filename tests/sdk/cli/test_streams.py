@@ -1,12 +1,13 @@
-"""Streams that are closed, or cannot say everything."""
+"""Streams that are closed, full, or cannot say everything."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
 import sys
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 
 import pytest
 
@@ -81,3 +82,20 @@ def test_a_closed_stderr_and_stdin(program, monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     done = program("sql nonsense")
     assert (done.code, done.out) == (1, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to be had")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["sql", QUERY], ["sql", "-f", "csv", QUERY]], ids=str)
+def test_a_full_disk(server, arguments):
+    with open("/dev/full", "w") as full:
+        options = {"stdin": DEVNULL, "stdout": full, "stderr": PIPE}
+        with running(*arguments, server=server, variables={"PYTHONUNBUFFERED": ""}, **options) as process:
+            err = process.stderr.read()
+            assert process.wait() == 2
+    assert err == "error: stdout cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to be had")
+def test_nowhere_to_tell_of_an_error(server):
+    with open("/dev/full", "w") as full, running("sql", "nonsense", server=server, stderr=full) as process:
+        assert process.wait() == 1

@@ -93,7 +93,7 @@ def test_no_database(alone, server):
 def test_an_address_that_is_none(alone):
     done = alone("sql -d chat --uri ftp://example", COUNT)
     assert done.code == 2
-    assert "the address of a server" in done.err.replace("\n│ ", " ")
+    assert "the address of a server" in done.err
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
@@ -124,6 +124,50 @@ def test_a_token_that_is_refused(program, module, monkeypatch):
 
 def test_a_file_that_is_not_there(alone):
     assert alone("schema --schema /nowhere").code == 2
+
+
+USAGE = [
+    (["call", "nobody"], "no reducer or procedure 'nobody' to call; there are: send_message, set_name"),
+    (["call", "send_message"], "send_message(text) is missing 'text'"),
+    (["call", "send_message", "--args", "[1"], "Invalid value for --args: expected JSON: "),
+    (["export", "--out", "x.foo", "message"], "--out: expected a name that ends in .parquet, .csv, "),
+    (["sql"], "Missing argument '"),
+    (["sql", COUNT, "--format", "xls"], "Invalid value for '--format' / '-f': "),
+    (["nothing"], "No such command 'nothing'."),
+    (["schema", "--nothing"], "No such option: --nothing"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), USAGE, ids=str)
+def test_usage_errors_are_one_line_as_all_errors(alone, server, monkeypatch, arguments, text):
+    monkeypatch.setenv("SPACETIMEDB_URI", server.uri)
+    monkeypatch.setenv("SPACETIMEDB_DATABASE", server.database)
+    monkeypatch.setenv("COLUMNS", "20")
+    done = alone(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {text}")
+    assert done.err.count("\n") == 1
+
+
+def test_without_a_command_it_helps(alone):
+    done = alone("")
+    assert "Usage" in done.out
+    assert done.err == ""
+
+
+def test_errors_steer_nothing(program):
+    done = program("export message --out", "a\n\x1b[2J.foo")
+    assert done.err.endswith("got a \\x1b[2J.foo\n")
+    assert done.err.count("\n") == 1
+
+
+def test_nobody_answers_a_question(program, monkeypatch):
+    nobody = io.StringIO()
+    nobody.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", nobody)
+    done = program("delete")
+    assert done.code == 1
+    assert done.err.endswith("error: nobody has agreed\n")
 
 
 class Left(io.StringIO):
