@@ -88,5 +88,6 @@ app.add_typer(identity.app, name="identity")
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program; see `spacetimedb_sdk.cli.main`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    settings.as_json = "--json" in given  # not by the parser, whose own errors are to be JSON, too
     with usable():
         return ended(lambda: app(given, prog_name=PROGRAM, standalone_mode=False))

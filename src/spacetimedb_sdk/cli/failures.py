@@ -1,4 +1,4 @@
-"""What errors come to: an exit code and a line on stderr, instead of a traceback."""
+"""What errors come to: an exit code and a line on stderr, in words or JSON, instead of a traceback."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from spacetimedb_proto.errors import (
     WaitTimeout,
 )
 
+from .output import json_line
 from .streams import forget, is_writable
 from .values import text
 
@@ -62,6 +63,7 @@ class _Settings:
     """What the options before the command say."""
 
     debug = False
+    as_json = False
 
 
 settings = _Settings()
@@ -130,7 +132,7 @@ def explained() -> Generator[None]:
         _tell(error, "nobody has agreed")
         raise typer.Exit(ExitCode.REFUSED) from None
     except _USAGE_ERROR as error:
-        _tell(error, _complaint(error))
+        _tell(error, _complaint(error), kind="UsageError")
         raise typer.Exit(error.exit_code) from None
 
 
@@ -141,13 +143,17 @@ def _complaint(error: Any) -> str:
     return message
 
 
-def _tell(error: Exception, message: str | None = None) -> None:
-    """One line on stderr. An empty message is one that Typer has shown itself."""
+def _tell(error: Exception, message: str | None = None, *, kind: str | None = None) -> None:
+    """One line on stderr: words, or with `--json` an object. An empty message is one that Typer has shown itself."""
     words = message if message is not None else str(error) or type(error).__name__
     if not words:
         return
     with suppress(OSError):  # there is nobody left to be told
         if settings.debug:
             traceback.print_exception(error)
-        print(f"error: {text(_BREAK.sub(' ', words))}", file=sys.stderr, flush=True)
+        if settings.as_json:
+            line = json_line({"error": words, "kind": kind or type(error).__name__}, sys.stderr)
+        else:
+            line = f"error: {text(_BREAK.sub(' ', words))}"
+        print(line, file=sys.stderr, flush=True)
     is_writable(sys.stderr)

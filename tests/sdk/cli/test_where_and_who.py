@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import sys
 
 import pytest
@@ -153,6 +154,28 @@ def test_without_a_command_it_helps(alone):
     done = alone("")
     assert "Usage" in done.out
     assert done.err == ""
+
+
+ERRORS = [
+    (["sql", "SELECT * FROM nothing"], 1, "QueryError", "no such table: `nothing`"),
+    (["call", "nobody"], 2, "UsageError", "no reducer or procedure 'nobody' to call; "),
+    (["call", "send_message", "--args", "[1]"], 2, "EncodeError", "expected arguments of send_message(text), got "),
+    (["sql"], 2, "UsageError", "Missing argument "),
+    (["export", "--out", "no\nfolder.foo", "message"], 2, "UsageError", "--out: expected a name that "),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "kind", "text"), ERRORS, ids=str)
+def test_errors_as_json(alone, server, monkeypatch, arguments, code, kind, text):
+    monkeypatch.setenv("SPACETIMEDB_URI", server.uri)
+    monkeypatch.setenv("SPACETIMEDB_DATABASE", server.database)
+    done = alone(*arguments, "--json")
+    assert (done.code, done.out) == (code, "")
+    (line,) = done.err.splitlines()
+    told = json.loads(line)
+    assert told["kind"] == kind
+    assert told["error"].startswith(text)
+    assert alone(*arguments).err.startswith("error: ")
 
 
 def test_errors_steer_nothing(program):
