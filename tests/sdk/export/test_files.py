@@ -121,3 +121,18 @@ def test_permissions_are_those_of_any_file(tmp_path):
     (tmp_path / "other").touch()
     export(ROWS, tmp_path / "t.csv")
     assert (tmp_path / "t.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("end", ["parquet", "csv", "jsonl", "db"])
+def test_an_error_is_about_what_was_named(end, tmp_path):
+    with pytest.raises(FileNotFoundError, match="the folder does not exist") as caught:
+        export(ROWS, tmp_path / "nowhere" / f"t.{end}")
+    assert caught.value.filename == str(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names are allowed elsewhere, or refused otherwise")
+def test_a_name_that_is_too_long(tmp_path):
+    path = tmp_path / ("t" * 300 + ".csv")
+    with pytest.raises(OSError, match="too long") as caught:
+        export(ROWS, path)
+    assert caught.value.filename == str(path)
