@@ -22,6 +22,7 @@ from spacetimedb_sdk.export import (
     write_sqlite,
 )
 from spacetimedb_sdk.tabular import Held, Tabular
+from spacetimedb_sdk.testing import Module, PrimaryKey, u64
 
 from .support import THINGS, thing
 
@@ -71,6 +72,23 @@ def test_csv(tmp_path):
     assert (second["is_open"], second["data"], second["tags"]) == ("false", "00ff", "[]")
     last = (tmp_path / "t.csv").read_text("utf-8").splitlines()[-1]
     assert last.startswith('7,"",340282366920938463463374607431768211455,-0.5,"[]",,"')
+
+
+def test_csv_tells_what_is_absent_from_what_is_empty(tmp_path):
+    module = Module("files")
+
+    @module.table(public=True)
+    class File:
+        id: PrimaryKey[u64]
+        data: bytes | None
+        name: str | None
+
+    codec = module.schema.row_codec("file")
+    made = [
+        codec.decode_exact(codec.encode(each)) for each in (File(1, b"", ""), File(2, None, None), File(3, b"0", "0"))
+    ]
+    write_csv(Rows(made, module.schema.types.node(module.schema.table("file").row)), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text("utf-8").splitlines()[1:] == ['1,"",""', "2,,", '3,"30","0"']
 
 
 def test_sqlite(tmp_path):
