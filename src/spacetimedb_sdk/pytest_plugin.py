@@ -1,8 +1,9 @@
 """Fixtures for pytest: the in-process server, and clients of it. pytest finds them by itself.
 
 Which module is served is said by a marker, `@pytest.mark.spacetimedb(chat)`, whose further arguments are those of
-`serve`; by the ini option `spacetimedb_module = "package.module:name"`; or by a fixture of one's own that is called
-`spacetimedb_module`. All fixtures are plain functions, so tests may be async under whichever plugin runs them.
+`serve`; by the ini option `spacetimedb_module = "package.module:name"`, which is a name that the marker takes, too; or
+by a fixture of one's own that is called `spacetimedb_module`. All fixtures are plain functions, so tests may be async
+under whichever plugin runs them.
 
 Nothing of the SDK is imported before a fixture needs it. PYTEST_DONT_REWRITE: there is no assert here.
 """
@@ -43,21 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def spacetimedb_module(request: pytest.FixtureRequest) -> Module:
     """The module to serve: the marker's, or the ini option's. To be overridden by a fixture of the same name."""
     marker = _marker(request)
-    if marker is not None and marker.args:
-        module: Module = marker.args[0]
-        return module
+    given: Module | str | None = marker.args[0] if marker is not None and marker.args else None
+    if isinstance(given, str):
+        return _imported(given, "@pytest.mark.spacetimedb")
+    if given is not None:
+        return given
     named = str(request.config.getini(OPTION))
     if not named:
         raise pytest.UsageError(
             "spacetimedb_server: expected a module to serve, by @pytest.mark.spacetimedb(module), by the ini option "
             f"{OPTION}, or by a fixture called {OPTION}"
         )
-    home, _, name = named.partition(":")
-    try:
-        found: Module = getattr(importlib.import_module(home), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise pytest.UsageError(f"{OPTION}: expected package.module:name, got {named!r}: {error}") from error
-    return found
+    return _imported(named, OPTION)
 
 
 @pytest.fixture
@@ -113,6 +111,15 @@ def spacetimedb_connect_async(spacetimedb_server: Server) -> Callable[..., Conne
         return connect(spacetimedb_server.uri, spacetimedb_server.database, **options)
 
     return connect_another
+
+
+def _imported(named: str, where: str) -> Module:
+    home, _, name = named.partition(":")
+    try:
+        found: Module = getattr(importlib.import_module(home), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise pytest.UsageError(f"{where}: expected package.module:name, got {named!r}: {error}") from error
+    return found
 
 
 def _marker(request: pytest.FixtureRequest) -> pytest.Mark | None:

@@ -68,6 +68,33 @@ def test_a_module_by_a_marker(suite):
     ).assert_outcomes(passed=2)
 
 
+def test_a_module_by_its_name_in_a_marker(suite):
+    suite(
+        """
+        import pytest
+
+        @pytest.mark.spacetimedb("the_module:notes", release="2.8")
+        def test_one(spacetimedb_client):
+            spacetimedb_client.reducers.add(7)
+        """,
+        ini="spacetimedb_module = nowhere:else",
+    ).assert_outcomes(passed=1)
+
+
+def test_a_wrong_name_in_a_marker(suite):
+    result = suite(
+        """
+        import pytest
+
+        @pytest.mark.spacetimedb("the_module")
+        def test_one(spacetimedb_client): pass
+        """
+    )
+    result.assert_outcomes(errors=1)
+    complaint = "@pytest.mark.spacetimedb: expected package.module:name, got 'the_module'"
+    result.stdout.fnmatch_lines([f"*{complaint}*"])
+
+
 def test_a_module_by_an_ini_option(suite):
     suite(
         """

@@ -19,6 +19,7 @@ __all__ = ["JSON_HELPERS"]
 _F32 = struct.Struct("<f")
 _HEX_NUMBER = re.compile("-?0x[0-9a-fA-F]{1,64}")
 _HEX = re.compile("(?:[0-9a-fA-F]{2})*")
+_LONG_TEXT = 200  # characters of the names in a message
 _KINDS: Mapping[type[Any], str] = {
     dict: "an object",
     list: "an array",
@@ -93,7 +94,13 @@ def json_bytes(value: Any) -> bytes:
         return bytes.fromhex(value)
     if _is(value, list) and all(_is(item, int) and 0 <= item <= 255 for item in value):
         return bytes(value)
-    raise DecodeError(f"bytes as a string of hex or an array of numbers expected, got {json_kind(value)}")
+    raise DecodeError(f"bytes as a string of hex or an array of numbers expected, got {_no_bytes(value)}")
+
+
+def _no_bytes(value: Any) -> str:
+    if _is(value, str):
+        return "an odd number of hex digits" if _HEX.fullmatch(f"{value}0") else "a string of something else"
+    return "an array of something else" if _is(value, list) else json_kind(value)
 
 
 def json_unit(value: Any) -> None:
@@ -124,11 +131,18 @@ def json_variant(value: Any, title: str, tags: Mapping[str | int, int]) -> tuple
     elif _is(value, list) and len(value) == 2 and (_is(value[0], str) or _is(value[0], int)):
         key, payload = value
     else:
-        raise DecodeError(f"{title} as an object of one field or an array of two expected, got {json_kind(value)}")
+        what = f"{title} ({_names(tags)})" if _is(value, str) else title
+        raise DecodeError(f"{what} as an object of one field or an array of two expected, got {json_kind(value)}")
     tag = tags.get(key)
     if tag is None:
-        raise DecodeError(f"{title} has no such variant")
+        raise DecodeError(f"{title} has no such variant; there are: {_names(tags)}")
     return tag, payload
+
+
+def _names(tags: Mapping[str | int, int]) -> str:
+    """What variants are called, for whoever knows a wrong name."""
+    names = ", ".join(key for key in tags if type(key) is str and not key.isdecimal())
+    return names if len(names) <= _LONG_TEXT else f"{names[:_LONG_TEXT]}..."
 
 
 def json_missing(title: str) -> Any:

@@ -1,8 +1,9 @@
 """The program `spacetimedb-sdk`: what people and scripts ask of a database, from a terminal.
 
 A command is a module in this package with one function, which imports what it needs when it runs. What commands share
-is in `target` (which database, as whom), `output` (terminals, JSON, tables), `values` (values in words) and `failures`
-(what errors come to). The program is an extra, `pip install "spacetimedb-sdk[cli]"`: nothing else in the SDK needs it.
+is in `target` (which database, as whom), `output` (terminals, JSON, tables), `values` (values in words), `streams`
+(what a process writes to) and `failures` (what errors come to). The program is an extra,
+`pip install "spacetimedb-sdk[cli]"`: nothing else in the SDK needs it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -25,7 +26,8 @@ from . import (
     sql,
     subscribe,
 )
-from .failures import ExitCode, settings
+from .failures import ended, settings
+from .streams import usable
 
 __all__ = ["app", "run"]
 
@@ -85,10 +87,7 @@ app.add_typer(identity.app, name="identity")
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program; see `spacetimedb_sdk.cli.main`."""
-    try:
-        app(None if arguments is None else list(arguments), prog_name=PROGRAM)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else ExitCode.OK
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    return ExitCode.OK
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    settings.as_json = "--json" in given  # not by the parser, whose own errors are to be JSON, too
+    with usable():
+        return ended(lambda: app(given, prog_name=PROGRAM, standalone_mode=False))

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
+from spacetimedb_proto.bsatn.checks import shown
+from spacetimedb_proto.bsatn.layout import EnumNode, SumNode, plain
 from spacetimedb_proto.bsatn.types import (
     BYTES,
     CONNECTION_ID,
@@ -66,11 +68,9 @@ def read_json(schema: Schema, function: Function, value: Any) -> tuple[Any, ...]
 
 def _arguments(schema: Schema, function: Function, given: Sequence[Any]) -> tuple[Any, ...]:
     codec = schema.params_codec(function)
-    given = codec.arrange(given, {})
+    named = zip(codec.names, function.params, codec.arrange(given, {}), strict=True)
     try:
-        return codec.from_json(
-            [_server_form(schema, param.type, each) for param, each in zip(function.params, given, strict=True)]
-        )
+        return codec.from_json([_inside(name, schema, param.type, each) for name, param, each in named])
     except DecodeError as error:
         raise EncodeError(f"arguments of {_signature(codec.title, codec.names)}", str(error)) from None
 
@@ -102,20 +102,29 @@ def _of_word(schema: Schema, type_: AlgebraicType, word: str) -> Any:
 # --- the server's form ------------------------------------------------------------------------------------------------
 
 
-def _server_form(schema: Schema, type_: AlgebraicType, value: Any) -> Any:
+def _inside(step: str | int, schema: Schema, type_: AlgebraicType, value: Any) -> Any:
+    """The server's form of what stands at one more step of the path."""
+    try:
+        return _server_form(schema, type_, value)
+    except EncodeError as error:
+        raise error.within(step) from None
+
+
+def _server_form(schema: Schema, named: AlgebraicType, value: Any) -> Any:
     """Plain JSON as the server writes it; what does not look like a value of the type is left as it is."""
-    type_ = schema.resolve(type_)
+    type_ = schema.resolve(named)
     if isinstance(value, str) and type_ in _TEXT_FORMS:
         return _of_text(schema, type_, value)
     match type_:
         case Primitive():
             return hex(value) if type_ in _WIDE and type(value) is int else value
         case Array(element) if isinstance(value, list):
-            return [_server_form(schema, element, each) for each in cast("Sequence[Any]", value)]
+            items = enumerate(cast("Sequence[Any]", value))
+            return [_inside(index, schema, element, each) for index, each in items]
         case Product() if isinstance(value, dict):
             return _product(schema, type_, cast("dict[str, Any]", value))
         case Sum():
-            return _sum(schema, type_, value)
+            return _sum(schema, named, type_, value)
         case _:
             return value
 
@@ -153,20 +162,36 @@ def _product(schema: Schema, type_: Product, value: dict[str, Any]) -> dict[str,
         if element is None:
             made[key] = each
         else:
-            made[element.name or key] = _server_form(schema, element.type, each)
+            made[element.name or key] = _inside(key, schema, element.type, each)
     return made
 
 
-def _sum(schema: Schema, type_: Sum, value: object) -> Any:
-    variants = {variant.name: variant.type for variant in type_.variants}
+def _sum(schema: Schema, named: AlgebraicType, type_: Sum, value: object) -> Any:
+    """A variant by any of its names, as its tag with what it holds."""
+    title, tags = _variants(schema, named)
     payload = option_payload(type_)
     tagged = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     if len(tagged) == 1:
-        ((tag, inner),) = tagged.items()
-        if tag in variants:
-            return {tag: _server_form(schema, variants[tag], inner)}
+        ((name, inner),) = tagged.items()
+        if name in tags:
+            return [tags[name], _inside(name, schema, type_.variants[tags[name]].type, inner)]
     if payload is not None:
         return {"none": []} if value is None else {"some": _server_form(schema, payload, value)}
-    if isinstance(value, str) and value in variants:
-        return {value: []}
+    if isinstance(value, str):
+        if value in tags:
+            return [tags[value], []]
+        raise EncodeError(title, shown(value))
     return cast("Any", value)
+
+
+def _variants(schema: Schema, named: AlgebraicType) -> tuple[str, dict[str, int]]:
+    """A sum in words, and its tags by the names that its variants have in Python and in the schema."""
+    match plain(schema.types.node(named)):
+        case EnumNode(title=title, members=members, wire_names=wire_names):
+            names = [member.name for member in members]
+        case SumNode(title=title, variants=variants):
+            names, wire_names = [each.name for each in variants], [each.wire_name for each in variants]
+        case _:
+            return "option", {"some": 0, "none": 1}
+    tags = {name: tag for spelled in (wire_names, names) for tag, name in enumerate(spelled) if name is not None}
+    return f"{title} ({', '.join(names)})", tags

@@ -144,7 +144,7 @@ def feed(
     """Write each transaction to a file, until Ctrl-C; started again, it goes on where it was."""
     from ..sql import select
 
-    with _opened(out) as changes, target.connect() as conn:
+    with _explained_database(out), _opened(out) as changes, target.connect() as conn:
         subscribed(conn, [select(name) for name in tables or ()])
         stream = changes.follow(conn)
         _tell_position(changes, as_json=as_json)
@@ -155,6 +155,21 @@ def feed(
             changes.write(transaction)
             if changes.position > before:
                 _tell_position(changes, as_json=as_json)
+
+
+@contextmanager
+def _explained_database(out: Path) -> Generator[None]:
+    """Have errors of SQLite be those of the file.
+
+    Raises:
+        OSError: In their place.
+    """
+    from sqlite3 import Error
+
+    try:
+        yield
+    except Error as error:
+        raise OSError(f"{out}: {error}") from error
 
 
 def _opened(path: Path) -> ChangeFeed:

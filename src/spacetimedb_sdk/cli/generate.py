@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,8 +48,10 @@ def generate(
 
     if check and watch:
         raise typer.BadParameter("expected --check or --watch, got both")
+    folder = out.resolve().name
+    _check_name(folder)
     load = _source(target, schema, wasm)
-    form = _Form(package_name or out.resolve().name, include_private, is_legacy=legacy)
+    form = _Form(package_name or folder, include_private, is_legacy=legacy)
     found = load()
     if check:
         _check(out, codegen.check(out, form.files(found)))
@@ -61,6 +65,22 @@ def generate(
         if latest != found:
             found = latest
             _told(out, codegen.write(out, form.files(found)))
+
+
+def _check_name(folder: str) -> None:
+    """See that a package in a folder of this name can be imported.
+
+    Raises:
+        typer.BadParameter: It cannot.
+    """
+    if folder.isidentifier() and not iskeyword(folder):
+        return
+    better = re.sub(r"\W", "_", folder)
+    if iskeyword(better):
+        better = f"{better}_bindings"
+    elif not better.isidentifier():
+        better = f"bindings_{better}" if better else "bindings"
+    raise typer.BadParameter(f"--out: expected a name that can be imported, such as {better}, got {folder}")
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import enum
 import json
@@ -11,13 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .streams import is_utf8
 from .values import plain, text
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["AsJson", "Format", "console", "errors", "print_json", "print_rows", "row_object", "table_of_rows"]
+__all__ = [
+    "AsJson",
+    "Format",
+    "console",
+    "errors",
+    "json_line",
+    "print_json",
+    "print_rows",
+    "row_object",
+    "table_of_rows",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 
@@ -48,9 +60,14 @@ def errors() -> Console:
     return Screen(stderr=True, highlight=False)
 
 
+def json_line(value: Any, stream: Any) -> str:
+    """A value as one line of JSON, which stays JSON in the stream's encoding."""
+    return json.dumps(value, ensure_ascii=not is_utf8(stream))
+
+
 def print_json(value: Any) -> None:
     """One JSON text on a line of its own, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_line(value, sys.stdout) + "\n")
     sys.stdout.flush()
 
 
@@ -65,17 +82,26 @@ def print_rows(rows: Iterable[Any], columns: Sequence[str], format_: Format) -> 
     Args:
         rows: Of one table or statement.
         columns: Names of their columns in the database.
-        format_: JSON is one array, CSV has the names in its first line, and a table is for people.
+        format_: JSON is one array, CSV has the names in its first line and is UTF-8, and a table is for people.
     """
     match format_:
         case Format.JSON:
             print_json([row_object(row, columns) for row in rows])
         case Format.CSV:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer = csv.writer(_utf8_output(), lineterminator="\n")
             writer.writerow(columns)
             writer.writerows([_cell(value) for value in plain(row).values()] for row in rows)
         case Format.TABLE:
             console().print(table_of_rows(rows, columns))
+
+
+def _utf8_output() -> Any:
+    """Stdout for what has no escapes, and so would lose something in another encoding."""
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        return sys.stdout
+    sys.stdout.flush()
+    return codecs.getwriter("utf-8")(binary)
 
 
 def table_of_rows(rows: Iterable[Any], columns: Sequence[str]) -> Table:

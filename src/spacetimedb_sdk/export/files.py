@@ -44,7 +44,10 @@ def beside(path: str | os.PathLike[str]) -> Generator[Path]:
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}.partial")
-    temporary.touch(exist_ok=False)  # with the permissions of any new file
+    try:
+        temporary.touch(exist_ok=False)  # with the permissions of any new file
+    except OSError as error:  # about a name that nobody has given
+        raise _about(target, error) from None
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -54,6 +57,14 @@ def beside(path: str | os.PathLike[str]) -> Generator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _about(target: Path, error: OSError) -> OSError:
+    """What the system has said, of what the caller named."""
+    if target.parent.is_dir():
+        return OSError(error.errno, error.strerror, str(target))
+    what = "the folder does not exist" if isinstance(error, FileNotFoundError) else error.strerror
+    return OSError(error.errno, what, str(target.parent))
 
 
 def parts_of(held: Held) -> Iterator[list[Any]]:

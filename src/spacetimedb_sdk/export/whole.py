@@ -10,6 +10,7 @@ from typing import Any, Final, TextIO
 
 from spacetimedb_proto.bsatn.layout import (
     ArrayNode,
+    BytesNode,
     EnumNode,
     NewtypeNode,
     Node,
@@ -79,7 +80,7 @@ def write_json_lines(rows: Tabular, path: str | os.PathLike[str], *, on_progress
 def write_csv(rows: Tabular, path: str | os.PathLike[str], *, on_progress: OnExported | None = None) -> int:
     """Write rows as CSV in UTF-8, with a line of names. Arguments and errors are those of `write_parquet`.
 
-    Texts are in quotes and absent values are empty, so the two can be told apart. Nested values are JSON.
+    Texts and bytes are in quotes and absent values are empty, so the two can be told apart. Nested values are JSON.
     """
     held = rows.held(": write_csv()")
     product = product_of(held.row)
@@ -118,7 +119,7 @@ def _csv_cell(node: Node, value: Any) -> str:
             return "" if value is None else _csv_cell(payload, value)
         case ArrayNode() | ProductNode() | SumNode() | OptionNode():
             return "" if value is None else _quoted(as_json(node, value))
-        case TextNode() | EnumNode() | NewtypeNode():
+        case TextNode() | BytesNode() | EnumNode() | NewtypeNode():
             return _quoted(as_plain(node, value))
         case ScalarNode(kind="bool"):
             return "true" if value else "false"

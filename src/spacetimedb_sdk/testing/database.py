@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import attrs
 
+from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
 from spacetimedb_proto.errors import ConnectionRefused, ReducerError
 from spacetimedb_proto.wire import messages
@@ -86,13 +87,15 @@ class Database:
         chance: What its functions have random numbers from.
 
     Raises:
-        TypeError: Something in the module is declared wrongly.
+        TypeError: The module is none, or something in it is declared wrongly.
         ValueError: The tables of the other database do not fit.
         ConstraintError: Its rows do not.
         Exception: What `init` raised.
     """
 
     def __init__(self, module: Module, *, clock: Callable[[], Timestamp], rows_of: Database | None = None) -> None:
+        if not isinstance(module, Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"module: expected a Module of spacetimedb_sdk.testing, got {shown(module)}")
         self.module = module
         self.name = module.name
         self.identity = derive_identity(f"database {module.name}")

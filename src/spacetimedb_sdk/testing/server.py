@@ -249,7 +249,7 @@ def serve(
         release: Whose manners the server has, those of 2.14 or of 2.8.
 
     Raises:
-        TypeError: Something in the module is declared wrongly.
+        TypeError: It is no module, or something in it is declared wrongly.
         Exception: What the module's `init` raised.
     """
     database = Database(module, clock=clock)

@@ -233,8 +233,15 @@ def test_values_are_shown_shortened() -> None:
         (TYPES.codec(P.F32), 1e39, "f32: f32 expected, got a number out of range"),
         (TYPES.codec(P.F64), 10**400, "f64: f64 expected, got a number out of range"),
         (TYPES.codec(P.F64), "1", "f64: f64 expected, got a string"),
-        (TYPES.codec(BYTES), "abc", "bytes: bytes as a string of hex or an array of numbers expected, got a string"),
-        (TYPES.codec(BYTES), [256], "bytes: bytes as a string of hex or an array of numbers expected, got an array"),
+        *(
+            (TYPES.codec(BYTES), obj, f"bytes: bytes as a string of hex or an array of numbers expected, got {got}")
+            for obj, got in [
+                ("abc", "an odd number of hex digits"),
+                ("0xab", "a string of something else"),
+                ([256], "an array of something else"),
+                ({}, "an object"),
+            ]
+        ),
         (TYPES.codec(Array(P.U16)), {}, "array of u16: array of u16 expected, got an object"),
         (TYPES.codec(Array(UNIT)), [[]] * 1025, "array of unit (): at most 1024 elements without bytes expected"),
         (TYPES.codec(UNIT), None, "unit (): an empty array or object expected, got null"),
@@ -244,9 +251,9 @@ def test_values_are_shown_shortened() -> None:
             {"__identity__": 5},
             "Identity.__identity__: u256 as a string of hex with 0x expected, got a number",
         ),
-        (COLOR, "red", "Color: Color as an object of one field or an array of two expected, got a string"),
+        (COLOR, "red", "Color: Color (red, green) as an object of one field or an array of two expected, got a string"),
         (COLOR, {"red": 5}, "Color: an empty array or object expected, got a number"),
-        (COLOR, {"blue": []}, "Color: Color has no such variant"),
+        (COLOR, {"blue": []}, "Color: Color has no such variant; there are: red, green"),
         (COLOR, [True, []], "Color: Color as an object of one field or an array of two expected, got an array"),
         (
             TYPES.codec(option(P.U8)),

@@ -66,10 +66,10 @@ def started(*arguments, **options):
 
 
 @contextmanager
-def running(*arguments, server, token="", **options):
-    """A process that is killed when nothing comes of it."""
+def running(*arguments, server, token="", variables=None, **options):
+    """A process that is killed when nothing comes of it, with more variables in its environment if need be."""
     where = {"SPACETIMEDB_URI": server.uri, "SPACETIMEDB_DATABASE": "chat", "SPACETIMEDB_TOKEN": token}
-    env = environment(**where, XDG_CONFIG_HOME=os.devnull)
+    env = environment(**where, XDG_CONFIG_HOME=os.devnull, **(variables or {}))
     process = started(*arguments, env=env, **options)
     watchdog = threading.Timer(2 * PATIENCE, process.kill)
     watchdog.start()

@@ -32,10 +32,14 @@ from spacetimedb_sdk.cli.values import plain, text
 COLOR = Sum((Element("Red", UNIT), Element("Green", UNIT)))
 SHAPE = Sum((Element("Empty", UNIT), Element("Circle", Primitive.F64), Element("At", Ref(0))))
 POINT = Product((Element("x", Primitive.I32), Element("class", option(Primitive.STRING))))
+LAMP = Product((Element("in", option(Sum((Element("dark", Ref(1)), Element("lit", UNIT))))),))
+SHADE = Sum((Element("dark", UNIT), Element("veryDark", UNIT)))
+OTHER = Sum((Element("notAny", UNIT), Element("someMore", Primitive.U8)))
+NAMES = ["Point", "Color", "Shape", "Lamp", "Shade", "Other"]
 NUMBERS = itertools.count()
 SCHEMA = Schema(
-    typespace=(POINT, COLOR, SHAPE),
-    type_defs=tuple(TypeDef(slot=slot, name=name) for slot, name in enumerate(["Point", "Color", "Shape"])),
+    typespace=(POINT, COLOR, SHAPE, LAMP, SHADE, OTHER),
+    type_defs=tuple(TypeDef(slot=slot, name=name) for slot, name in enumerate(NAMES)),
 )
 IDENTITY_HEX = "c2" + "0" * 61 + "1"
 
@@ -104,13 +108,43 @@ def test_words_for_types_with_names():
         (UUID, "no"),
         (BYTES, "xyz"),
         (Ref(0), '{"x": 1, "nobody": 2}'),
-        (Ref(1), "Blue"),
         (Array(Primitive.U8), "7"),
     ],
 )
 def test_words_that_do_not_fit(type_, word):
     with pytest.raises(EncodeError, match=r"^expected arguments of f\d+\(p0\), got "):
         read(type_, word)
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "complaint"),
+    [
+        (Ref(1), "Blue", "p0: expected Color (Red, Green), got 'Blue' (str)"),
+        (Ref(2), "Blue", "p0: expected Shape (Empty, Circle, At), got 'Blue' (str)"),
+        (Array(Ref(1)), ["Red", "Blue"], "p0[1]: expected Color (Red, Green), got 'Blue' (str)"),
+        (
+            Ref(3),
+            {"in": {"some": {"dark": "Blue"}}},
+            "p0.in.some.dark: expected Color (Red, Green), got 'Blue' (str)",
+        ),
+    ],
+)
+def test_a_variant_that_there_is_not(type_, value, complaint):
+    with pytest.raises(EncodeError) as caught:
+        read_json(SCHEMA, function(type_), [value])
+    assert str(caught.value) == complaint
+
+
+def test_what_is_wrong_with_bytes():
+    with pytest.raises(EncodeError, match="an odd number of hex digits$"):
+        read(BYTES, "abc")
+
+
+def test_variants_are_called_as_in_python_or_as_in_the_schema():
+    shade, other = SCHEMA.types.python_type(4), SCHEMA.types.python_type(5)
+    assert read(Ref(4), "veryDark") is read(Ref(4), "VeryDark") is shade.VeryDark
+    assert read(Ref(5), "notAny") == read(Ref(5), "NotAny") == other.NotAny()
+    assert read(Ref(5), '{"someMore": 1}') == read(Ref(5), '{"SomeMore": 1}') == other.SomeMore(1)
 
 
 @pytest.mark.parametrize("words", [[], ["1", "2"]])
@@ -130,7 +164,7 @@ def test_json_is_an_array_or_an_object():
 EVERYTHING = [
     *(Primitive.I128, Primitive.U256, Primitive.F32, Primitive.STRING, Primitive.BOOL),
     *(BYTES, IDENTITY, CONNECTION_ID, TIMESTAMP, TIME_DURATION, UUID, SCHEDULE_AT),
-    *(option(Primitive.STRING), Array(Ref(0)), Ref(0), Ref(1), Ref(2), option(Ref(2))),
+    *(option(Primitive.STRING), Array(Ref(0)), Ref(0), Ref(1), Ref(2), option(Ref(2)), Ref(4), Ref(5)),
     result(Primitive.U8, Primitive.STRING),
 ]
 

@@ -41,6 +41,19 @@ def test_generate_from_a_server(program, tmp_path):
     assert "up to date" in program("generate --out", out).ok().out
 
 
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [("my-bindings", "my_bindings"), ("import", "import_bindings"), ("2nd", "bindings_2nd"), ("a.b", "a_b")],
+)
+@pytest.mark.parametrize("more", [[], ["--check"], ["--legacy"], ["--package-name", "mine"]], ids=str)
+def test_a_package_that_nobody_could_import(program, tmp_path, name, better, more):
+    done = program("generate --out", tmp_path / name, *more)
+    assert done.code == 2
+    assert f"such as {better}, got {name}\n" in done.err
+    assert not (tmp_path / name).exists()
+    program("generate --out", tmp_path / better).ok()
+
+
 @pytest.mark.parametrize("tag", [None, "V9", "V10"])
 def test_generate_from_a_file(alone, tmp_path, tag):
     version = "v9" if tag == "V9" else "v10"

@@ -22,6 +22,7 @@ from spacetimedb_sdk.export import (
     write_sqlite,
 )
 from spacetimedb_sdk.tabular import Held, Tabular
+from spacetimedb_sdk.testing import Module, PrimaryKey, u64
 
 from .support import THINGS, thing
 
@@ -73,6 +74,23 @@ def test_csv(tmp_path):
     assert last.startswith('7,"",340282366920938463463374607431768211455,-0.5,"[]",,"')
 
 
+def test_csv_tells_what_is_absent_from_what_is_empty(tmp_path):
+    module = Module("files")
+
+    @module.table(public=True)
+    class File:
+        id: PrimaryKey[u64]
+        data: bytes | None
+        name: str | None
+
+    codec = module.schema.row_codec("file")
+    made = [
+        codec.decode_exact(codec.encode(each)) for each in (File(1, b"", ""), File(2, None, None), File(3, b"0", "0"))
+    ]
+    write_csv(Rows(made, module.schema.types.node(module.schema.table("file").row)), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text("utf-8").splitlines()[1:] == ['1,"",""', "2,,", '3,"30","0"']
+
+
 def test_sqlite(tmp_path):
     assert write_sqlite({"thing": ROWS, "other": Rows([], NODE)}, tmp_path / "t.db") == 2
     with sqlite3.connect(tmp_path / "t.db") as database:
@@ -121,3 +139,18 @@ def test_permissions_are_those_of_any_file(tmp_path):
     (tmp_path / "other").touch()
     export(ROWS, tmp_path / "t.csv")
     assert (tmp_path / "t.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("end", ["parquet", "csv", "jsonl", "db"])
+def test_an_error_is_about_what_was_named(end, tmp_path):
+    with pytest.raises(FileNotFoundError, match="the folder does not exist") as caught:
+        export(ROWS, tmp_path / "nowhere" / f"t.{end}")
+    assert caught.value.filename == str(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names are allowed elsewhere, or refused otherwise")
+def test_a_name_that_is_too_long(tmp_path):
+    path = tmp_path / ("t" * 300 + ".csv")
+    with pytest.raises(OSError, match="too long") as caught:
+        export(ROWS, path)
+    assert caught.value.filename == str(path)

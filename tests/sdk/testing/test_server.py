@@ -331,6 +331,12 @@ def test_one_module_is_served_twice_at_once():
         assert ask(one, "GET", "/v1/ping") == ask(two, "GET", "/v1/ping")
 
 
+@pytest.mark.parametrize(("given", "kind"), [("chat:chat", "str"), (None, "NoneType"), (Module, "type")])
+def test_only_modules_are_served(given, kind):
+    with pytest.raises(TypeError, match=rf"^module: expected a Module of spacetimedb_sdk\.testing, got .* \({kind}\)$"):
+        serve(given)
+
+
 def test_a_broken_module_is_not_served():
     module = Module("broken")
 
