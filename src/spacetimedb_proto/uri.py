@@ -90,10 +90,10 @@ class Endpoint:
         """A request target of the API: `target("identity")` is `/v1/identity` below the base path.
 
         Raises:
-            ConnectError: A segment is empty, `.` or `..`: it would name another resource.
+            ConnectError: A segment is empty, `.` or `..`: it would name another resource. Or UTF-8 cannot say it.
         """
         for segment in segments:
-            if segment in ("", ".", ".."):
+            if segment in ("", ".", "..") or not _is_utf8(segment):
                 raise ConnectError(f"expected a name, got {segment!r}")
         path = "/".join(quote(segment, safe="") for segment in segments)
         query = f"?{urlencode(params)}" if params else ""
@@ -122,6 +122,15 @@ def _split(rest: str) -> SplitResult:
     if "?" in rest or "#" in rest:
         raise _unusable("it contains a query or a fragment; options are given on their own")
     return parts
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether UTF-8 can say a text: not half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_host(host: str) -> str:

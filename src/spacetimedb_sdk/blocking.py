@@ -97,7 +97,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         database=database,
         token=token,
         bindings=bindings,
-        protocols=tuple(protocols),
+        protocols=protocols,
         compression=compression,
         light=light,
         confirmed=confirmed,

@@ -8,19 +8,22 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from ssl import SSLContext
+from types import NoneType
 from typing import Any
 
 import attrs
 
 from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.bsatn.values import ConnectionId
 from spacetimedb_proto.connection import Timeouts
 from spacetimedb_proto.durable import DurableConnection
 from spacetimedb_proto.errors import AuthenticationError, ConnectError
+from spacetimedb_proto.handshake import offered_protocols
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.options import Compression, Options
 from spacetimedb_proto.uri import Endpoint
@@ -34,22 +37,43 @@ from .tokens import Token, source_of
 __all__ = ["Settings", "choose_compression", "next_token_async", "next_token_now"]
 
 
+def _is(what: str, *types: type[Any]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """A validator for an option that is of one of these types."""
+
+    def check(_settings: object, option: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, types):
+            raise TypeError(f"{option.name}: expected {what}, got {shown(value)}")
+
+    return check
+
+
+def _are_texts(_settings: object, option: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+        raise TypeError(f"{option.name}: expected several texts, such as ('v3.bsatn', 'v2.bsatn'), got {shown(value)}")
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
-    """The options of `connect()`, as its docstring explains them."""
+    """The options of `connect()`, as its docstring explains them.
 
-    uri: str
-    database: str
+    Raises:
+        TypeError: One is of another type. Of what is left for later, `token` and `bindings`, others take care.
+    """
+
+    uri: str = attrs.field(validator=_is("a text", str))
+    database: str = attrs.field(validator=_is("a text", str))
     token: Token | None = attrs.field(repr=False)
-    protocols: Sequence[str]
-    compression: Compression | None
-    light: bool
-    confirmed: bool | None
-    reconnect: Backoff | bool | None
-    limits: Limits | None
-    timeouts: Timeouts | None
-    ssl: SSLContext | None
-    record: str | PathLike[str] | None = None
+    protocols: Sequence[str] = attrs.field(validator=_are_texts)
+    compression: Compression | None = attrs.field(validator=_is("a text or None", str, NoneType))
+    light: bool = attrs.field(validator=_is("a bool", bool))
+    confirmed: bool | None = attrs.field(validator=_is("a bool or None", bool, NoneType))
+    reconnect: Backoff | bool | None = attrs.field(validator=_is("a Backoff, a bool or None", Backoff, bool, NoneType))
+    limits: Limits | None = attrs.field(validator=_is("Limits or None", Limits, NoneType))
+    timeouts: Timeouts | None = attrs.field(validator=_is("Timeouts or None", Timeouts, NoneType))
+    ssl: SSLContext | None = attrs.field(validator=_is("an SSLContext or None", SSLContext, NoneType))
+    record: str | PathLike[str] | None = attrs.field(
+        default=None, validator=_is("a path or None", str, PathLike, NoneType)
+    )
     bindings: Any = None
 
     def core(self, now: float) -> DurableConnection:
@@ -69,7 +93,7 @@ class Settings:
         backoff = Backoff() if self.reconnect is True else self.reconnect or None
         recorder = None if self.record is None else Recorder(self.record, self.database)
         options = Options(
-            protocols=tuple(self.protocols),
+            protocols=offered_protocols(self.protocols),
             compression=choose_compression(endpoint, self.compression),
             light=self.light,
             confirmed=self.confirmed,

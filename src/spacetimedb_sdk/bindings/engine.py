@@ -52,7 +52,7 @@ from .hooks import Hooks
 from .host import Asked, Host
 from .listeners import Listener, Listeners, caught
 from .names import Namespace
-from .pending import Pending
+from .pending import Pending, seconds
 from .records import NetTransactions, TransactionRecord
 from .streams import Stream, Streams
 from .subscription import Subscription
@@ -175,8 +175,8 @@ class Engine:
         return self.host.pending(what, self.report)
 
     def deadline(self, timeout: float | None) -> float:
-        """When so many seconds are over."""
-        return math.inf if timeout is None else self.host.now() + timeout
+        """When so many seconds are over; raises as `seconds`."""
+        return math.inf if timeout is None else self.host.now() + seconds(timeout)
 
     def atomically(self, act: Callable[[], T]) -> T:
         """Do something that must be one with whatever else is done so. Hosts with threads see to that."""

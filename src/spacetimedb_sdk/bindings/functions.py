@@ -10,6 +10,7 @@ from spacetimedb_proto.schema.model import Function
 from .context import Context
 from .listeners import Listener
 from .names import Namespace
+from .pending import seconds
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -38,7 +39,12 @@ class _Callable:
             timeout: Seconds until a call without an answer fails with `CallTimeout`; None waits for ever.
             retry: Whether a call that could not be sent, because there is no connection at the moment, waits for the
                 next one. Without it such a call fails with `NotSent`. A call that was sent is never sent again.
+
+        Raises:
+            TypeError: `timeout` is no number.
+            LocalProtocolError: It is less than nothing, or NaN.
         """
+        seconds(timeout)
         return type(self)(self._engine, self._function, timeout=timeout, retry=retry)
 
     def _call(self, request: Callable[..., int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

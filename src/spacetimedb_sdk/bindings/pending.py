@@ -6,6 +6,7 @@ what a callback raises.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,9 +14,25 @@ from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 
 from .listeners import caught
 
-__all__ = ["Pending"]
+__all__ = ["Pending", "seconds"]
 
 T = TypeVar("T")
+
+
+def seconds(timeout: float | None) -> float:
+    """How long to wait; for ever if nothing else is said.
+
+    Raises:
+        TypeError: It is no number.
+        LocalProtocolError: It is less than nothing, or NaN.
+    """
+    if timeout is None:
+        return math.inf
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"timeout: expected seconds or None, got {timeout!r}")
+    if not timeout >= 0:
+        raise LocalProtocolError(f"timeout: expected seconds from 0 on, or None, got {timeout!r}")
+    return timeout
 
 
 class Pending(Generic[T]):
