@@ -64,10 +64,17 @@ class Background:
         except anyio.get_cancelled_exc_class():
             raise  # the loop is shutting down
         except BaseException as error:  # trio's system tasks must not raise, and nobody reads an asyncio task's error
-            self._error = error
+            self._error = _alone(error)
         finally:
             self._running.discard(self)
             self._done.set()
+
+
+def _alone(error: BaseException) -> BaseException:
+    """An error without the groups that hold nothing else, which task groups put around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        (error,) = error.exceptions
+    return error
 
 
 def spawn(async_fn: Callable[[], Awaitable[object]], name: str) -> Background:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from spacetimedb_proto.bursts import Advance, Burst
 from spacetimedb_proto.durable import DurableConnection, Need
-from spacetimedb_proto.errors import ConnectError, SpacetimeDBError
-from spacetimedb_proto.events import NEED_DATA, Event, NeedData, Transaction, Working
+from spacetimedb_proto.errors import ConnectError, ConnectionLost, SpacetimeDBError
+from spacetimedb_proto.events import NEED_DATA, Disconnected, Event, NeedData, Transaction, Working
 
 from .poller import Poller
 
@@ -369,10 +369,16 @@ class BlockingDriver:
     # --- callbacks ----------------------------------------------------------------------------------------------------
 
     def _run_callbacks(self) -> None:
-        while not self._is_over:
-            self._news.get()
-            self._is_called = False
-            self._hand_out()
+        try:
+            while not self._is_over:
+                self._news.get()
+                self._is_called = False
+                self._hand_out()
+        except BaseException as error:  # nobody else would learn of it, and all who wait would wait for ever
+            self._fault = self._fault or error
+            self.abandon(f"its thread failed: {error!r}")
+            self._is_over = True
+            self._handle(Disconnected(ConnectionLost(f"the callback thread failed: {error!r}")))
         self._do_posted()
 
     def _hand_out(self) -> None:

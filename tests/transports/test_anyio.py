@@ -816,3 +816,13 @@ def test_programs_may_end_with_work_left(anyio_backend):
 def test_importing_does_not_import_trio():
     ran = interpreted("import sys, spacetimedb_transports.anyio; print('trio' in sys.modules)")
     assert (ran.stdout, ran.stderr) == ("False\n", "")
+
+
+async def test_what_ends_a_background_task_comes_without_the_groups_around_it():
+    async def fail():
+        async with anyio.create_task_group() as outer, anyio.create_task_group():
+            outer.start_soon(anyio.sleep_forever)
+            raise ZeroDivisionError("it")
+
+    with pytest.raises(ZeroDivisionError, match="^it$"):
+        await spawn(fail, "fails").wait()

@@ -302,6 +302,21 @@ def test_steps_are_taken_and_work_is_done(driven, server):
     assert taken == ["job", *["first", "second"] * len(driven.noted.events)]
 
 
+def test_a_fault_of_the_callback_thread_is_told_to_all_who_wait(driven):
+    """Nothing raises there but what nobody thought of; a thread that is gone would leave them waiting for ever."""
+
+    def broken():
+        driven.core.in_step = lambda: None
+        raise ZeroDivisionError("not thought of")
+
+    driven.core.in_step = broken
+    driven.driver.start()
+    driven.driver.wake()
+    with pytest.raises(ZeroDivisionError):
+        driven.driver.join(PATIENCE)
+    assert "not thought of" in str(driven.noted.events[-1].error)
+
+
 def test_a_burst_is_taken_in_turns(driven, server):
     """While one of it is taken, others wait for the core; while it is handled, they need not."""
     order, others = [], []
