@@ -5,6 +5,7 @@ Statuses and texts are the real server's. A site has one database, which nobody 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,14 @@ from .sql import SqlError
 __all__ = ["answer"]
 
 _IDENTITY: Final = re.compile("[0-9a-fA-F]{64}")
+logger = logging.getLogger("spacetimedb_sdk.testing")
+
+_ANY_ORIGIN: Final[Headers] = (
+    ("access-control-allow-methods", "*"),
+    ("access-control-allow-headers", "authorization,accept,content-type"),
+)
+"""What browsers ask before they send a request from a page of another origin."""
+
 _BAD_QUERY: Final = "Failed to deserialize query string"
 
 REDUCER_FAILED: Final = 530
@@ -42,6 +51,8 @@ _CALL_STATUS: Final[Mapping[Fault, int]] = {
 def answer(site: Site, request: HttpRequest) -> tuple[Answer, Headers]:
     """Answer anything that is no handshake; the headers tell whom a database took the caller for."""
     try:
+        if request.method == "OPTIONS":
+            return Answer(HTTPStatus.OK, more_headers=_ANY_ORIGIN), []
         path, params = target_of(request)
         match path:
             case ["v1", "ping"]:
@@ -56,6 +67,9 @@ def answer(site: Site, request: HttpRequest) -> tuple[Answer, Headers]:
                 return Answer(HTTPStatus.NOT_FOUND), []
     except Refusal as refusal:
         return refusal.answer, []
+    except Exception:
+        logger.exception("%s %s: no answer", request.method, request.target.partition("?")[0])
+        return Answer(HTTPStatus.INTERNAL_SERVER_ERROR), []
 
 
 # --- identities -------------------------------------------------------------------------------------------------------
@@ -191,9 +205,7 @@ class _DatabaseRoutes:
         count, follows = self._params.get("num_lines"), self._params.get("follow", "false")
         if count is not None and not (count.isascii() and count.isdecimal()):
             raise Refusal(HTTPStatus.BAD_REQUEST, f"{_BAD_QUERY}: num_lines: invalid digit found in string")
-        if follows not in ("true", "false"):
-            text = f"{_BAD_QUERY}: follow: provided string was not `true` or `false`"
-            raise Refusal(HTTPStatus.BAD_REQUEST, text)
+        _check_bool("follow", follows)
         identity = self._credentials.identity
         if not self._database.is_owner(identity):
             action = f"not authorized to perform action on database {self._database.identity.hex()}"
@@ -250,6 +262,7 @@ class _DatabaseRoutes:
         return _failed(outcome, [])
 
     def _sql(self) -> Answer:
+        _check_bool("confirmed", self._params.get("confirmed", "true"))
         text = text_of(self._request)
         with self._visit() as client:
             began = self._database.clock()
@@ -262,6 +275,11 @@ class _DatabaseRoutes:
 
     def _took(self, began: Timestamp) -> tuple[str, str]:
         return "spacetime-execution-duration-micros", str((self._database.clock() - began).micros)
+
+
+def _check_bool(name: str, value: str) -> None:
+    if value not in ("true", "false"):
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"{_BAD_QUERY}: {name}: provided string was not `true` or `false`")
 
 
 def _failed(failure: Failure, headers: Headers) -> Answer:

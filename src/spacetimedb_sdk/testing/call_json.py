@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
+from spacetimedb_proto.bsatn.codec import Codec, ParamsCodec
 from spacetimedb_proto.bsatn.types import Primitive
-from spacetimedb_proto.errors import DecodeError
+from spacetimedb_proto.errors import DecodeError, EncodeError
 from spacetimedb_proto.schema.definitions import Function
 from spacetimedb_proto.schema.model import Schema
 
@@ -39,10 +40,23 @@ def read_arguments(schema: Schema, function: Function, text: str) -> tuple[Any, 
         ArgumentError: They are not what the function takes.
     """
     try:
-        value = json.loads(text)
-        return schema.params_codec(function).from_json(value)
+        value = json.loads(text, parse_constant=_refuse)
+        args: tuple[Any, ...] = _read(schema.params_codec(function), value)
     except (ValueError, RecursionError) as error:
         raise _explained(schema, function, text) or ArgumentError(str(error)) from None
+    return args
+
+
+def _read(codec: Codec | ParamsCodec, value: Any) -> Any:
+    """A value that JSON can carry: what servers write for a number that it cannot is no argument."""
+    found = codec.from_json(value)
+    codec.to_json(found)
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    """`NaN` and `Infinity`, which Python takes for JSON."""
+    raise ValueError(f"expected value, got {constant}")
 
 
 def _explained(schema: Schema, function: Function, text: str) -> ArgumentError | None:
@@ -58,8 +72,8 @@ def _explained(schema: Schema, function: Function, text: str) -> ArgumentError |
         except (ValueError, RecursionError):
             return None
         try:
-            schema.types.codec(param.type).from_json(value)
-        except DecodeError:
+            _read(schema.types.codec(param.type), value)
+        except (DecodeError, EncodeError):
             return _mismatch(index, param.type, value, text[:position])
         position = _after_space(text, position)
         if text[position : position + 1] != ",":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -25,6 +25,8 @@ from .statements import Delete, Insert, Update, parse_statement
 from .storage import ConstraintError, RowSource, Storage, TableStorage
 
 __all__ = ["SqlResult", "execute"]
+
+_DIGITS: Final = 20  # of the greatest u64
 
 Column: TypeAlias = tuple[Element, Callable[[Environment], Any]]
 """A column of a result: its name and type, and its value as JSON."""
@@ -121,9 +123,10 @@ def _select(text: str, select: Select, storage: RowSource, sender: Identity, *, 
 def _limit(select: Select) -> int | None:
     if select.limit is None:
         return None
-    if not select.limit.isdecimal():
+    digits = select.limit.lstrip("0") or "0"
+    if not digits.isdecimal() or len(digits) > _DIGITS or int(digits) >= 2**64:
         raise SqlError(f"The literal expression `{select.limit}` cannot be parsed as type `U64`")
-    return min(int(select.limit), 2**63 - 1)
+    return min(int(digits), 2**63 - 1)
 
 
 def _named(schema: Schema, compiler: Compiler, name: Name, title: str) -> Column:

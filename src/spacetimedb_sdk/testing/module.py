@@ -205,7 +205,7 @@ class Module:
         Args:
             functions: The function, where the decorator is used without arguments.
             name: The name that it is called by; by default its source name, converted if the module says so.
-            source_name: What the module calls it; by default the function's name.
+            source_name: What the module calls it; by default the function's name, or `name` if that is taken.
         """
         return self._decorated(functions, partial(self._add, name=name, source_name=source_name))
 
@@ -262,7 +262,7 @@ class Module:
         """
 
         def decorate(function: Any) -> Any:
-            source, found = self._names(source_name or wire_name(function.__name__), name)
+            source, found = self._names(source_name or self._free_source(function, name, self.views), name)
             self._check_free(found)
             self.views[found] = ModuleView(
                 name=found,
@@ -297,7 +297,7 @@ class Module:
         is_procedure: bool = False,
         lifecycle: Lifecycle | None = None,
     ) -> F:
-        source, name = self._names(source_name or wire_name(function.__name__), name)
+        source, name = self._names(source_name or self._free_source(function, name, self.functions), name)
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}(): reducers and procedures are plain functions, not coroutine functions")
         if name in self.functions:
@@ -308,6 +308,12 @@ class Module:
             name=name, source_name=source, call=function, is_procedure=is_procedure, lifecycle=lifecycle
         )
         return function
+
+    def _free_source(self, function: Any, name: str | None, others: Mapping[str, Any]) -> str:
+        """What the module calls a function: its own name, unless another one has that and it is called by `name`."""
+        source = wire_name(function.__name__)
+        is_taken = any(other.source_name == source for other in others.values())
+        return name if is_taken and name is not None else source
 
     def _names(self, source: str, name: str | None) -> tuple[str, str]:
         """Source name and canonical name of a table or function."""

@@ -14,6 +14,7 @@ from spacetimedb_sdk.testing.site import Site
 from tests.sdk.testing.support import ask, connected, database, exchanged
 
 JSON = ("content-type", "application/json")
+DIGITS = "9" * 5000
 NOBODY = "c2" + "00" * 31
 
 shop = Module("shop")
@@ -174,6 +175,7 @@ def test_joins_and_limits(site):
     assert rows(site, f"SELECT COUNT(*) AS n {join}") == [[3]]
     assert rows(site, "SELECT id FROM item LIMIT 2") == [[1], [2]]
     assert rows(site, "SELECT * FROM item LIMIT 0") == []
+    assert rows(site, f"SELECT id FROM item LIMIT 00{2**64 - 1}") == rows(site, "SELECT id FROM item")
 
 
 LONG = f"SELECT * FROM item WHERE name = '{'x' * 50_000}'"
@@ -201,6 +203,8 @@ LONG = f"SELECT * FROM item WHERE name = '{'x' * 50_000}'"
         ("UPDATE item SET stock = id", "Unsupported column/variable assignment expression: id"),
         ("SET row_limit = 5", "Unsupported: SET row_limit = 5"),
         ("SELECT * FROM item LIMIT 1.5", "The literal expression `1.5` cannot be parsed as type `U64`"),
+        (f"SELECT * FROM item LIMIT {2**64}", f"The literal expression `{2**64}` cannot be parsed as type `U64`"),
+        (f"SELECT * FROM item LIMIT {DIGITS}", f"The literal expression `{DIGITS}` cannot be parsed as type `U64`"),
         ("SELECT * FROM item LIMIT x", "Unsupported LIMIT expression: x"),
         ("SELECT COUNT(id) AS n FROM item", "Unsupported aggregate function: COUNT(id)"),
         (LONG, f'SQL query exceeds maximum allowed length: "{LONG[:120]}..."'),
@@ -448,3 +452,32 @@ def test_the_owner_keeps_his_identity_when_tokens_are_forgotten(site):
     old = ask(site, "GET", "/v1/database/shop/logs", [("authorization", f"Bearer {before.token}")])
     assert old.status == 401
     assert log(site) == []
+
+
+@pytest.mark.parametrize("path", ["identity/websocket-token", "database/shop/sql", "database/shop/call/stock"])
+def test_pages_of_other_origins_may_ask_first(site, path):
+    asked = [("origin", "http://page"), ("access-control-request-method", "POST"), ("authorization", "Bearer no")]
+    answer = ask(site, "OPTIONS", f"/v1/{path}", asked)
+    assert answer.status == 200
+    assert answer.header("access-control-allow-origin") == "*"
+    assert answer.header("access-control-allow-methods") == "*"
+    assert answer.header("access-control-allow-headers") == "authorization,accept,content-type"
+    assert answer.header("spacetime-identity") is None, "nobody is made for it"
+
+
+@pytest.mark.parametrize(("value", "status"), [("true", 200), ("false", 200), ("maybe", 400)])
+def test_whether_sql_waits_is_a_bool(site, value, status):
+    answer = ask(site, "POST", f"/v1/database/shop/sql?confirmed={value}", body=b"SELECT * FROM item")
+    assert answer.status == status
+
+
+def test_what_nobody_thought_of_is_an_answer_and_logged(site, monkeypatch, caplog):
+    def broken(*_):
+        raise ZeroDivisionError("not thought of")
+
+    monkeypatch.setattr(type(site.database), "execute", broken)
+    answer = ask(site, "POST", "/v1/database/shop/sql?confirmed=true&secret=secret", body=b"SELECT 1")
+    assert (answer.status, answer.body) == (500, b"")
+    assert "POST /v1/database/shop/sql: no answer" in caplog.text
+    assert "not thought of" in caplog.text
+    assert "secret" not in caplog.text

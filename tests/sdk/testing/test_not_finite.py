@@ -6,8 +6,10 @@ import math
 
 import pytest
 
-from spacetimedb_sdk import HttpClient, connect
-from spacetimedb_sdk.testing import Module, PrimaryKey, f32, f64, serve, u32
+from spacetimedb_sdk import HttpClient, Timestamp, connect
+from spacetimedb_sdk.testing import Database, Module, PrimaryKey, f32, f64, serve, u32
+from spacetimedb_sdk.testing.site import Site
+from tests.sdk.testing.support import ask
 
 pytestmark = pytest.mark.anyio
 
@@ -63,3 +65,13 @@ async def test_http_answers_with_null():
             (row,) = (await client.sql("SELECT * FROM reading")).rows
             assert shown(row) == "(nan, nan)"
             assert math.isnan(await client.procedure("infinity"))
+
+
+@pytest.mark.parametrize("number", ["null", "NaN", "Infinity", "-Infinity", "1e400"])
+def test_arguments_are_numbers(number):
+    site = Site(Database(lab, clock=lambda: Timestamp(0)), random_bytes=bytes)
+    headers = [("content-type", "application/json")]
+    answer = ask(site, "POST", "/v1/database/lab/call/measure", headers, f"[1, {number}]".encode())
+    assert answer.status == 400
+    assert "invalid arguments for reducer measure" in answer.body.decode()
+    assert list(site.database.storage.tables["reading"].rows) == []
