@@ -210,8 +210,8 @@ class Table:
 
     @property
     def unique_sets(self) -> tuple[tuple[int, ...], ...]:
-        """Columns of each unique constraint."""
-        return tuple(constraint.columns for constraint in self.constraints)
+        """Columns of each unique constraint, each once."""
+        return tuple(tuple(dict.fromkeys(constraint.columns)) for constraint in self.constraints)
 
     @property
     def unique_keys(self) -> tuple[tuple[int, ...], ...]:

@@ -176,7 +176,7 @@ class _Package:
         ]
         for index, (name, node) in enumerate(table.columns):
             if _can_be_filtered(node):
-                body += self._filter(home, name, node, is_unique=index in unique)
+                body += self._filter(name, node, is_unique=index in unique)
         return self._module(
             home, f"The table `{table.table.name}`.", table.columns, [*body, "", "", f"__table__ = {home.name}"]
         )
@@ -216,7 +216,7 @@ class _Package:
             f"    __legacy__.register({literal(name)}, callback)",
             "",
             "",
-            "def _decode_args(data: __legacy__.Any) -> list[__legacy__.Any]:",
+            "def _decode_args(data: __legacy__.Any) -> list[__legacy__.Any]:  # pyright: ignore[reportUnusedFunction]",
             "    return __legacy__.decode(__params__, data)",
         ]
         return self._module(_Home("", ""), f"The reducer `{name}`.", function.params, body)
@@ -252,9 +252,9 @@ class _Package:
             *(f"    {name}: {self._annotation(node)}" for name, node in columns if name not in RESERVED),
         ]
 
-    def _filter(self, home: _Home, name: str, node: Node, *, is_unique: bool) -> list[str]:
+    def _filter(self, name: str, node: Node, *, is_unique: bool) -> list[str]:
         value = "value" if name == "cls" else name
-        returns = f"{home.name} | None" if is_unique else f"list[{home.name}]"
+        returns = "__legacy__.Self | None" if is_unique else "list[__legacy__.Self]"
         method = "find_by" if is_unique else "all_by"
         params = ["cls", f"{value}: {self._annotation(node)}"]
         return [

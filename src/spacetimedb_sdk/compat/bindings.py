@@ -27,6 +27,7 @@ __all__ = [
     "Option",
     "ReducerEvent",
     "Row",
+    "Self",
     "Table",
     "call",
     "decode",

@@ -107,7 +107,7 @@ class Named:
         name: The class.
     """
 
-    package: str
+    package: str | None
     module: str
     name: str
 

@@ -35,7 +35,7 @@ def test_keys_constraints_and_indexes() -> None:
             constraints=[
                 {"source_name": NONE, "data": {"Unique": {"columns": [2]}}},
                 {"source_name": NONE, "data": {"Unique": {"columns": [1, 0]}}},
-                {"source_name": NONE, "data": {"Unique": {"columns": [0]}}},
+                {"source_name": NONE, "data": {"Unique": {"columns": [0, 0]}}},
             ],
             indexes=[
                 {"source_name": some("d"), "accessor_name": NONE, "algorithm": {"Direct": 2}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import random
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from spacetimedb_proto.bsatn.values import ConnectionId, Identity
 from spacetimedb_proto.schema import Schema, Table, load_schema
 from spacetimedb_proto.schema.definitions import TypeDef
 from spacetimedb_proto.schema.model import by_name
+from spacetimedb_sdk import codegen
 from spacetimedb_sdk.codegen import check, legacy, write
 from spacetimedb_sdk.compat import bindings as runtime
 from spacetimedb_sdk.compat.packages import ClientCache
@@ -56,7 +58,7 @@ def test_the_layout():
     files = legacy.generate(recorded_schema("module-test", 10))
     assert {"__init__.py", "person.py", "player.py", "add_player_reducer.py", "say_hello_reducer.py"} <= files.keys()
     player, add = files["player.py"], files["add_player_reducer.py"]
-    for line in ("class Player(", "def filter_by_player_id(cls, player_id: int) -> Player | None:"):
+    for line in ("class Player(", "def filter_by_player_id(cls, player_id: int) -> __legacy__.Self | None:"):
         assert line in player
     for line in ('reducer_name = "add_player"', "def add_player(name: str) -> None:", "def register_on_add_player("):
         assert line in add
@@ -110,6 +112,24 @@ def test_type_checkers_take_it(tmp_path, module):
         env={"MYPYPATH": f"{Path(spacetimedb_sdk.__file__).parents[1]}:{tmp_path}"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pyright_takes_it(tmp_path):
+    pytest.importorskip("pyright", reason="pyright is not installed")
+    for module in ("sdk-test", "module-test"):
+        write(tmp_path / f"legacy_{module.replace('-', '_')}", legacy.generate(recorded_schema(module, 10)))
+    sources = str(Path(spacetimedb_sdk.__file__).parents[1])
+    settings_ = {"typeCheckingMode": "strict", "extraPaths": [sources], "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings_), "utf-8")
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_is_found_where_the_guide_says():
+    assert codegen.legacy is legacy
+    assert callable(codegen.wasm.read_schema)
+    assert {"legacy", "wasm"} <= set(dir(codegen))
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
