@@ -30,7 +30,7 @@ from .events import (
     StateChanged,
 )
 from .options import Options
-from .reconnect import Attempts
+from .reconnect import Attempts, not_opened
 from .schema import Effect, Schema, compare
 from .schema_link import SchemaLink
 from .states import SESSION, SessionInput, SessionState, step
@@ -462,7 +462,9 @@ class DurableConnection:
     def _ended(self, ending: Disconnected) -> None:
         """A link has ended, or could not be opened: decide what comes next, and tell."""
         retry = None
-        if self._state not in (SessionState.CONNECTING, SessionState.CLOSING):
+        if self._state is SessionState.CONNECTING:
+            ending = not_opened(ending)
+        elif self._state is not SessionState.CLOSING:
             retry = self._attempts.after(ending, is_resuming=self._state is SessionState.RESUMING)
         if retry is None:
             self._over(ending)

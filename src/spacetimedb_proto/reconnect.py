@@ -9,11 +9,13 @@ import enum
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from .backoff import Backoff
-from .errors import AuthenticationError, ConnectError, ConnectionLost, ConnectionRefused
+from .errors import AuthenticationError, ConnectError, ConnectionLost, ConnectionRefused, RemoteProtocolError
 from .events import Disconnected, Retry
 
-__all__ = ["Attempts", "Verdict", "judge"]
+__all__ = ["Attempts", "Verdict", "judge", "not_opened"]
 
 SESSION_BUSY: Final = 4000
 """Close code for a newcomer whose session's older connection has not ended yet (protocol reference, 8)."""
@@ -143,3 +145,13 @@ class Attempts:
             case _:
                 pass
         return verdict
+
+
+def not_opened(ending: Disconnected) -> Disconnected:
+    """How a first attempt has ended: if what answered did not keep to the protocol, there was no connection."""
+    error = ending.error
+    if not isinstance(error, RemoteProtocolError):
+        return ending
+    refused = ConnectError(str(error))
+    refused.__cause__ = error
+    return attrs.evolve(ending, error=refused)

@@ -14,12 +14,14 @@ from spacetimedb_sdk import (
     ConnectionRefused,
     DatabaseNotFound,
     Disconnected,
+    Limits,
     LocalProtocolError,
     NotSent,
     OutcomeUnknown,
     SpacetimeDBError,
     UnsupportedProtocol,
 )
+from tests.http_server import HttpServer, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -94,6 +96,20 @@ async def test_nobody_listens(connect):
     with pytest.raises(ConnectError, match=str(port)) as caught:
         await connect(f"http://127.0.0.1:{port}", "behaviour")
     assert caught.value.status is None
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH_9\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: zz\r\n\r\n", reply(200, b"[" * 9)]
+)
+async def test_who_answers_is_no_server(connect, answer):
+    with HttpServer(lambda _request, _link: answer) as server, pytest.raises(ConnectError):
+        await connect(server.uri, "behaviour")
+
+
+async def test_a_schema_that_is_too_large(connect):
+    large = reply(200, b" " * 2000)
+    with HttpServer(lambda _request, _link: large) as server, pytest.raises(ConnectError, match="1000"):
+        await connect(server.uri, "behaviour", limits=Limits(message_size=1000))
 
 
 async def test_no_such_host(connect):
