@@ -122,11 +122,16 @@ class Template:
 
     def together(self, data: bytes, first: RowPair) -> Run:
         """A run of the messages at the beginning that have rows as long as those of the first one."""
-        came, left = first
-        shape = _shape(self.head, len(came), len(left))
+        shape = self.shape(first)
         count = shape.count(data)
         size = count * shape.size
-        return Run(self, list(shape.rows(data[:size])), size=size, shortest=len(came), longest=len(came))
+        length = len(first[0])
+        return Run(self, list(shape.rows(data[:size])), size=size, shortest=length, longest=length)
+
+    def shape(self, rows: RowPair) -> _Shape:
+        """What messages have in common beside that whose rows are as long as these."""
+        came, left = rows
+        return _shape(self.head, len(came), len(left))
 
     def one_by_one(self, pairs: Sequence[RowPair], size: int) -> Run:
         """A run of messages that have been cut, of so many bytes."""
@@ -217,6 +222,38 @@ class Templates:
             is_more = len(pairs) <= self._reach and data.startswith(template.head, at)
             found = template.cut(data, at) if is_more else None
         return self._noted(template.one_by_one(pairs, at - position))
+
+    def over(self, run: Run, payload: bytes, start: int, waiting: deque[Waiting]) -> int:
+        """Have a run go on in the payloads after its own, if it fills that and nothing else is in them.
+
+        Args:
+            run: What `together` has found. What belongs to it is added.
+            payload: Its payload.
+            start: Where messages begin in a payload.
+            waiting: The payloads after it. Those that belong to the run are taken out.
+
+        Returns:
+            How many they are.
+        """
+        each = len(run.rows)
+        shape = run.template.shape(run.rows[0])
+        body = len(payload) - start
+        if not run.size == body == each * shape.size:
+            return 0
+        size, before = len(payload), payload[:start]
+        alike: list[bytes] = []
+        for other in islice(waiting, self._reach // each):
+            if len(other) != size or not isinstance(other, bytes) or not other.startswith(before):
+                break
+            alike.append(other[start:])
+        data = b"".join(alike)
+        whole = shape.count(data) // each
+        run.rows = [*run.rows, *shape.rows(data[: whole * body])]
+        run.size += whole * body
+        for _ in range(whole):
+            waiting.popleft()
+        self._noted(run)
+        return whole
 
     def _find(self, data: bytes, position: int) -> Template | None:
         name = position + len(self._before) + 13

@@ -395,15 +395,18 @@ class V3(V2):
     batches = True
 
     def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[m.ServerMessage | Run], int]:
-        """The server's messages in the next payload, those that are alike together."""
+        """The server's messages in the next payload, those that are alike together, with payloads of nothing else."""
         payload = expect_binary(waiting.popleft(), self._limits, self.name)
         body, start = unseal(payload, self._limits.decompressed_size, self.name)
-        return self._learn(body, start), len(payload)
+        run = self._templates.together(body, start)
+        more = self._templates.over(run, body, start, waiting) if run is not None and body is payload else 0
+        found = self._runs(body, start, run) if run is None or not more else iter((run,))
+        return found, len(payload) * (1 + more)
 
-    def _learn(self, body: bytes, start: int) -> Iterator[m.ServerMessage | Run]:
+    def _runs(self, body: bytes, start: int, run: Run | None) -> Iterator[m.ServerMessage | Run]:
+        """The messages in a payload, those that are alike together; the first such run is known."""
         reader = _Reader(body, start, self._rows)
         while True:
-            run = self._templates.together(body, reader.at)
             if run is not None:
                 reader.at += run.size
                 yield run
@@ -414,3 +417,4 @@ class V3(V2):
                 yield message
             if reader.at == len(body):
                 return
+            run = self._templates.together(body, reader.at)

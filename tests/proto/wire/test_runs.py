@@ -62,16 +62,45 @@ def test_whole_messages(kind, messages):
     assert together(kind, payloads) == one_by_one(kind, payloads) == messages
 
 
-@given(PROTOCOLS, MESSAGES, st.data())
-def test_damaged_messages(kind, messages, data):
-    payloads = kind(Limits()).write_server(messages)
+@given(MESSAGES, st.data())
+def test_whole_messages_in_payloads_of_few(messages, data):
+    """As servers send them: a run may go on in the next payload."""
+    payloads = in_payloads(messages, data)
+    assert together(V3, payloads) == one_by_one(V3, payloads) == messages
+
+
+def in_payloads(messages, data):
+    protocol, payloads, left = V3(Limits()), [], list(messages)
+    size = data.draw(st.integers(1, 8))
+    while left:
+        if data.draw(st.integers(0, 9)) == 0:
+            size = data.draw(st.integers(1, 8))
+        payloads += protocol.write_server(left[:size])
+        del left[:size]
+    return payloads
+
+
+@given(st.lists(ALIKE, min_size=20, max_size=60), st.data())
+def test_damaged_messages_in_payloads_of_few(messages, data):
+    payloads = in_payloads(messages, data)
+    assert together(V3, damaged(payloads, data)) == one_by_one(V3, payloads)
+
+
+def damaged(payloads, data):
+    """The same list, with some bytes taken out or put in."""
     for _ in range(data.draw(st.integers(0, 3)) if payloads else 0):
         which = data.draw(st.integers(0, len(payloads) - 1))
         payload = payloads[which]
         at = data.draw(st.integers(0, len(payload)))
         other = data.draw(st.sampled_from([b"", b"\0", b"\1", b"\xff"]))
         payloads[which] = payload[:at] + other + payload[at + data.draw(st.integers(0, 2)) :]
-    assert together(kind, payloads) == one_by_one(kind, payloads)
+    return payloads
+
+
+@given(PROTOCOLS, MESSAGES, st.data())
+def test_damaged_messages(kind, messages, data):
+    payloads = kind(Limits()).write_server(messages)
+    assert together(kind, damaged(payloads, data)) == one_by_one(kind, payloads)
 
 
 def test_messages_of_one_template_come_as_runs():
