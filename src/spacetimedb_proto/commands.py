@@ -331,7 +331,9 @@ class Commands(ABC):
 def _query_text(query: object) -> str:
     """A query's text, checked before anything is queued."""
     if not isinstance(query, str):
-        raise EncodeError("a query's text", f"{query!r} ({type(query).__name__})", ["query"])
+        several = isinstance(query, list | tuple | set)
+        expected = f"a query's text, {'each as an argument of its own' if several else 'such as table.where() makes'}"
+        raise EncodeError(expected, f"{query!r} ({type(query).__name__})", ["query"])
     try:
         query.encode()
     except UnicodeEncodeError as error:

@@ -140,17 +140,27 @@ class Condition:
 class Field:
     """A column in a condition: compare it with a value or with another column."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("_check", "_column", "_name", "_table")
 
-    def __init__(self, table: str, column: str) -> None:
+    def __init__(self, table: str, column: str, check: Callable[[Any], object] | None = None) -> None:
+        self._table = table
+        self._column = column
+        self._check = check
         self._name = f"{literal(Identifier(table))}.{literal(Identifier(column))}"
 
     def __str__(self) -> str:
         return self._name
 
     def _compare(self, operator: str, other: Any) -> Condition:
-        right = str(other) if isinstance(other, Field) else literal(other)
-        return Condition(f"{self} {operator} {right}")
+        return Condition(f"{self} {operator} {str(other) if isinstance(other, Field) else self._literal(other)}")
+
+    def _literal(self, value: Any) -> str:
+        try:
+            if self._check is not None:
+                self._check(value)
+            return literal(value)
+        except EncodeError as error:
+            raise error.within(self._column).within(self._table) from None
 
     def __eq__(self, other: object) -> Condition:  # type: ignore[override]
         return self._compare("=", other)
@@ -179,17 +189,21 @@ class Fields:
     Args:
         table: The table's name.
         columns: Names of columns in SQL, by the names that they go by here.
+        checks: For columns by the same names, what raises `EncodeError` for a value that they cannot be compared with.
     """
 
-    def __init__(self, table: str, columns: Mapping[str, str]) -> None:
+    def __init__(
+        self, table: str, columns: Mapping[str, str], checks: Mapping[str, Callable[[Any], object]] | None = None
+    ) -> None:
         self.__table = table
         self.__columns = columns
+        self.__checks = checks or {}
 
     def __getattr__(self, name: str) -> Field:
         column = self.__columns.get(name)
         if column is None:
             raise AttributeError(f"{self.__table} has no column {name!r}")
-        return Field(self.__table, column)
+        return Field(self.__table, column, self.__checks.get(name))
 
     __getitem__ = __getattr__
 

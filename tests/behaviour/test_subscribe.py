@@ -7,6 +7,7 @@ import pytest
 
 from spacetimedb_sdk import (
     Deleted,
+    EncodeError,
     Inserted,
     QuerySetState,
     SubscribeApplied,
@@ -197,6 +198,25 @@ async def test_safe_sql_and_the_query_builder(client):
     assert [pair.id for pair in conn.db.pair] == [1]
     rows = await conn.query(conn.db.pair.where(lambda p: (p.value > 5) & ((p.key == "plain") | (p.id == 99))))
     assert [pair.id for pair in rows] == [2]
+
+
+async def test_conditions_that_cannot_be_are_refused_here(client):
+    conn = await client()
+    for wrong, message in (
+        (lambda p: p.id == "x", r"pair\.id: expected u32, got 'x'"),
+        (lambda p: p.id == -1, r"pair\.id: expected u32, got -1"),
+        (lambda p: p.key == None, r"pair\.key: expected a value that SQL has a literal for, got None"),  # noqa: E711
+    ):
+        with pytest.raises(EncodeError, match=message):
+            conn.db.pair.where(wrong)
+
+
+async def test_what_is_no_query_is_refused_here(client):
+    conn = await client()
+    with pytest.raises(EncodeError, match="query: expected a query's text, each as an argument of its own, got"):
+        await conn.subscribe(["SELECT * FROM pair"])
+    with pytest.raises(EncodeError, match=r"query: expected a query's text, such as table.where\(\) makes, got <table"):
+        await conn.subscribe(conn.db.pair)
 
 
 async def test_identities_in_queries(client):

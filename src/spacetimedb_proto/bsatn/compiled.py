@@ -236,6 +236,11 @@ class Codec(_Compiled):
         return isinstance(node, ScalarNode) and node.kind in ("f32", "f64")
 
     @property
+    def is_number(self) -> bool:
+        """Whether values are numbers or bools."""
+        return isinstance(plain(self._node), ScalarNode)
+
+    @property
     def integer_format(self) -> str | None:
         """The format in `struct` of an integer of at most 64 bits; None for all other types."""
         node = plain(self._node)

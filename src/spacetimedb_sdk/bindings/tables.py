@@ -214,9 +214,16 @@ class TableHandle(Tabular):
         """The query for these rows: `db.player.where(lambda p: (p.level > 3) & (p.name == name))`.
 
         Values are quoted as the server parses them. Without a condition: all rows.
+
+        Raises:
+            EncodeError: When compared: a value is not one that its column could hold, or SQL has no literal for it.
         """
         names = {name: self._table.columns[index].name for name, index in self._columns.items()}
-        return select(self.name, Fields(self.name, names), condition)
+        codec = self._engine.schema.row_codec(self.name)
+        # Of special types SQL takes texts, too, which say what they are only to the server.
+        plain = {name: codec.column(index) for name, index in self._columns.items()}
+        checks = {name: column.encode for name, column in plain.items() if column.is_number}
+        return select(self.name, Fields(self.name, names, checks), condition)
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
