@@ -13,7 +13,7 @@ from functools import partial
 from os import PathLike
 from ssl import SSLContext
 from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -48,7 +48,8 @@ def _is(what: str, *types: type[Any]) -> Callable[[Any, attrs.Attribute[Any], An
 
 
 def _are_texts(_settings: object, option: attrs.Attribute[Any], value: Any) -> None:
-    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+    is_one = isinstance(value, str) or not isinstance(value, Sequence)
+    if is_one or not all(isinstance(each, str) for each in cast("Sequence[object]", value)):
         raise TypeError(f"{option.name}: expected several texts, such as ('v3.bsatn', 'v2.bsatn'), got {shown(value)}")
 
 

@@ -72,9 +72,8 @@ class Background:
 
 def _alone(error: BaseException) -> BaseException:
     """An error without the groups that hold nothing else, which task groups put around it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        (error,) = error.exceptions
-    return error
+    inside: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _alone(inside[0]) if len(inside) == 1 else error
 
 
 def spawn(async_fn: Callable[[], Awaitable[object]], name: str) -> Background:
