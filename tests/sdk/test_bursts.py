@@ -10,6 +10,7 @@ import pytest
 
 from spacetimedb_proto import NEED_DATA
 from spacetimedb_proto.bursts import Burst
+from spacetimedb_proto.cache import TableCache
 from spacetimedb_proto.events import Transaction
 from spacetimedb_proto.wire import messages as m
 from spacetimedb_proto.wire.rowlist import RowList
@@ -62,6 +63,12 @@ class BurstBench(Bench):
 
     def note(self, ctx, old, new):
         self.told.append((old.data, new.data))
+
+
+@pytest.fixture(autouse=True)
+def short_ways(monkeypatch):
+    """Where none are taken there are no bursts."""
+    monkeypatch.setattr(TableCache, "is_lazy", True)
 
 
 @pytest.fixture(params=[True, False], ids=["whole", "one by one"])
