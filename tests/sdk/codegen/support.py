@@ -141,14 +141,14 @@ def hostile() -> Schema:
     slots = list(TYPES)
     params = elements(**{"class": U8, "self": STRING, "args": ref(11), "timeout": ref(12), "AsyncPending": ref(22)})
     unique = {"source_name": NONE, "data": {"Unique": {"columns": [0]}}}
-    pair = {"source_name": NONE, "data": {"Unique": {"columns": [1, 2]}}}
+    pairs = [{"source_name": NONE, "data": {"Unique": {"columns": key}}} for key in ([1, 2], [2, 1], [1, 2, 1], [])]
     tables = [
         table10(name, slots.index(row), primary_key=[0] if TYPES[row]["Product"]["elements"] else [])
         for name, row in TABLES.items()
     ]
     for table in tables:
         count = len(list(TYPES.values())[table["product_type_ref"]]["Product"]["elements"])
-        table["constraints"] = [unique, pair][: 2 if count > 2 else min(count, 1)]
+        table["constraints"] = [unique, *pairs][: 5 if count > 2 else min(count, 1)]
     inner = v10(
         product(id=U8, it=ref(1)),
         sum_(a=U8, b=STRING),
