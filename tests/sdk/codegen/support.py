@@ -90,7 +90,7 @@ TYPES: dict[str, Any] = {
     "list": product(it=array(STRING)),
     "Any": sum_(a=U8, b=UNIT),
     "AnyAny": sum_(any=ref(4), anyAny=STRING, value=U8, mro=UNIT),
-    "attrs": product(attrs=U8, enum=U8, types=U8, TypeAlias=U8),
+    "attrs": product(attrs=U8, enum=U8, types=U8, TypeAlias=U8, Empty=ref(13), same=ref(13)),
     "enum": sum_(none=UNIT, true=UNIT, name=UNIT, value=UNIT, mro=UNIT, _private=UNIT),
     # What Python cannot spell, or folds.
     "1st": product(**{"1st": U8, "ﬁeld": U8, "field": U8, "a-b": U8, "a b": U8, "名前": STRING, "": U8}),
@@ -169,6 +169,10 @@ def hostile() -> Schema:
             Tables=tables,
             Reducers=[
                 *(reducer10(name) for name in ("class", "reducer", "Any", "say", "Say", "property", "1", "Reducers")),
+                *(
+                    reducer10(name, params=elements(it=array(STRING), own=ref(1)))
+                    for name in ("list", "annotations", "int")
+                ),
                 reducer10("long_reducer_" * 4, params=params),
             ],
             Procedures=[
