@@ -210,14 +210,17 @@ class Table:
 
     @property
     def unique_sets(self) -> tuple[tuple[int, ...], ...]:
-        """Columns of each unique constraint, each once."""
-        return tuple(tuple(dict.fromkeys(constraint.columns)) for constraint in self.constraints)
+        """Columns of each unique constraint that has any, each once."""
+        return tuple(tuple(dict.fromkeys(constraint.columns)) for constraint in self.constraints if constraint.columns)
 
     @property
     def unique_keys(self) -> tuple[tuple[int, ...], ...]:
-        """Columns by which one row is found, the primary key first."""
-        key = self.primary_key
-        return tuple(dict.fromkeys((*(() if key is None else ((key,),)), *self.unique_sets)))
+        """Columns by which one row is found, the primary key first; of several orders of the same ones the first."""
+        keys = self.unique_sets if self.primary_key is None else ((self.primary_key,), *self.unique_sets)
+        distinct: dict[frozenset[int], tuple[int, ...]] = {}
+        for key in keys:
+            distinct.setdefault(frozenset(key), key)
+        return tuple(distinct.values())
 
     @property
     def takes_arguments(self) -> bool:

@@ -32,6 +32,7 @@ from spacetimedb_proto.schema import Schema
 
 from .annotations import NUMBERS
 from .plan import FunctionPlan, Plan, TablePlan
+from .scope import Scope
 from .text import call, doc, left_out_notes, literal, module_text
 
 __all__ = ["generate", "left_out_of"]
@@ -85,6 +86,36 @@ class _Home:
 
     module: str
     name: str
+
+
+@attrs.frozen
+class _Place:
+    """Where annotations stand: a class, whose columns hide what has their names, or a reducer, which hides its own.
+
+    Attributes:
+        home: The class.
+        scope: The module.
+        hidden: Names that mean something else there.
+    """
+
+    home: _Home
+    scope: Scope
+    hidden: Sequence[str] = ()
+
+    @classmethod
+    def of_class(cls, home: _Home, columns: Sequence[tuple[str, Node]]) -> _Place:
+        names = [name for name, _ in columns]
+        return cls(home, Scope(f".{home.module}", [home.name], [*names, *RESERVED]), names)
+
+    def builtin(self, name: str) -> str:
+        """How to write a type of Python's."""
+        return self.scope.name("builtins", name, self.hidden)
+
+    def cls(self, home: _Home) -> str:
+        """How to write a class of the package."""
+        if home == self.home:
+            return self.scope.own(home.name, self.hidden)
+        return self.scope.name(f".{home.module}", home.name, self.hidden)
 
 
 @attrs.frozen(slots=False)
@@ -141,7 +172,8 @@ class _Package:
             if home.module not in tables:
                 yield f"{home.module}.py", self._type(slot, home)
         for function in self.reducers:
-            yield f"{of_reducers[function.function.name]}.py", self._reducer(function)
+            stem = of_reducers[function.function.name]
+            yield f"{stem}.py", self._reducer(function, stem)
 
     def missing(self) -> Iterator[str]:
         """What is not as its type says."""
@@ -166,20 +198,19 @@ class _Package:
     def _table(self, table: TablePlan, home: _Home) -> str:
         unique = {key[0] for key in table.table.unique_keys if len(key) == 1}
         key = table.table.primary_key
+        place = _Place.of_class(home, table.columns)
         body = [
             f"class {home.name}(__legacy__.Table):",
             f"    {doc(f'A row of `{table.table.name}`.')}",
             "",
             f"    table_name = {literal(table.table.name)}",
             *([] if key is None else [f"    primary_key = {literal(table.columns[key][0])}"]),
-            *self._columns(table.columns),
+            *self._columns(place, table.columns),
         ]
         for index, (name, node) in enumerate(table.columns):
             if _can_be_filtered(node):
-                body += self._filter(name, node, is_unique=index in unique)
-        return self._module(
-            home, f"The table `{table.table.name}`.", table.columns, [*body, "", "", f"__table__ = {home.name}"]
-        )
+                body += self._filter(place, name, node, is_unique=index in unique)
+        return _module(place, f"The table `{table.table.name}`.", [*body, "", "", f"__table__ = {home.name}"])
 
     def _type(self, slot: int, home: _Home) -> str:
         type_ = self.plan.classes[slot]
@@ -190,20 +221,24 @@ class _Package:
             return module_text([*lines, f"    {doc('Its members count from 1, as in 0.7.')}", "", *members])
         assert isinstance(type_.node, ProductNode)
         fields = [(field.name, field.node) for field in type_.node.fields]
-        body = [f"class {home.name}(__legacy__.Row):", f"    {doc(about)}", "", *self._columns(fields)]
-        return self._module(home, about, fields, body)
+        place = _Place.of_class(home, fields)
+        body = [f"class {home.name}(__legacy__.Row):", f"    {doc(about)}", "", *self._columns(place, fields)]
+        return _module(place, about, body)
 
-    def _reducer(self, function: FunctionPlan) -> str:
+    def _reducer(self, function: FunctionPlan, stem: str) -> str:
         name = function.function.name
         (spelled,) = field_names([_snake(name)], reserved=["reducer_name"])
+        place = _Place(_Home(stem, ""), Scope(f".{stem}", ["reducer_name", spelled, f"register_on_{spelled}"]))
+        array = place.builtin("list")
         params = parameter_names([param for param, _ in function.params], reserved=())
         nodes = [node for _, node in function.params]
-        typed = [f"{param}: {self._annotation(node)}" for param, node in zip(params, nodes, strict=True)]
+        typed = [f"{param}: {self._annotation(place, node)}" for param, node in zip(params, nodes, strict=True)]
         given = ", ".join(params) + ("," if len(params) == 1 else "")
         forms = [self._form(node) for node in nodes]
+        decode = f"def _decode_args(data: __legacy__.Any) -> {array}[__legacy__.Any]:"
         body = [
             f"reducer_name = {literal(name)}",
-            *call("", "__params__: list[__legacy__.Form] = [", forms, "]"),
+            *call("", f"__params__: {array}[__legacy__.Form] = [", forms, "]"),
             "",
             "",
             *call("", f"def {spelled}(", typed, ") -> None:"),
@@ -216,32 +251,12 @@ class _Package:
             f"    __legacy__.register({literal(name)}, callback)",
             "",
             "",
-            "def _decode_args(data: __legacy__.Any) -> list[__legacy__.Any]:  # pyright: ignore[reportUnusedFunction]",
+            f"{decode}  # pyright: ignore[reportUnusedFunction]",
             "    return __legacy__.decode(__params__, data)",
         ]
-        return self._module(_Home("", ""), f"The reducer `{name}`.", function.params, body)
+        return _module(place, f"The reducer `{name}`.", body)
 
-    def _module(self, home: _Home, about: str, columns: Iterable[tuple[str, Node]], body: Sequence[str]) -> str:
-        used = {other for _, node in columns for other in self._named(node) if other != home}
-        imports = [f"    from .{other.module} import {other.name}" for other in sorted(used, key=lambda o: o.module)]
-        typing = ["from typing import TYPE_CHECKING", ""] if imports else []
-        guarded = ["", "if TYPE_CHECKING:", *imports] if imports else []
-        return module_text(
-            [
-                doc(about),
-                "",
-                "from __future__ import annotations",
-                "",
-                *typing,
-                RUNTIME,
-                *guarded,
-                *([] if body[0].startswith("reducer") else [""]),
-                "",
-                *body,
-            ]
-        )
-
-    def _columns(self, columns: Sequence[tuple[str, Node]]) -> list[str]:
+    def _columns(self, place: _Place, columns: Sequence[tuple[str, Node]]) -> list[str]:
         if not columns:
             return []
         return [
@@ -249,14 +264,14 @@ class _Package:
             *(f"        {literal(name)}: {self._form(node)}," for name, node in columns),
             "    }",
             "",
-            *(f"    {name}: {self._annotation(node)}" for name, node in columns if name not in RESERVED),
+            *(f"    {name}: {self._annotation(place, node)}" for name, node in columns if name not in RESERVED),
         ]
 
-    def _filter(self, name: str, node: Node, *, is_unique: bool) -> list[str]:
+    def _filter(self, place: _Place, name: str, node: Node, *, is_unique: bool) -> list[str]:
         value = "value" if name == "cls" else name
-        returns = "__legacy__.Self | None" if is_unique else "list[__legacy__.Self]"
+        returns = "__legacy__.Self | None" if is_unique else f"{place.builtin('list')}[__legacy__.Self]"
         method = "find_by" if is_unique else "all_by"
-        params = ["cls", f"{value}: {self._annotation(node)}"]
+        params = ["cls", f"{value}: {self._annotation(place, node)}"]
         return [
             "",
             "    @classmethod",
@@ -268,18 +283,6 @@ class _Package:
 
     def _home_of(self, node: Node) -> _Home | None:
         return self._homes[1].get(node.index) if isinstance(node, Slot) else None
-
-    def _named(self, node: Node) -> Iterator[_Home]:
-        """The classes that a type's annotation names."""
-        home = self._home_of(node)
-        if home is not None:
-            yield home
-            return
-        match _inside(node):
-            case ArrayNode(element=part) | OptionNode(payload=part):
-                yield from self._named(part)
-            case _:
-                pass
 
     def _form(self, node: Node) -> str:
         home = self._home_of(node)
@@ -297,27 +300,52 @@ class _Package:
             case _:
                 return "__legacy__.PLAIN"
 
-    def _annotation(self, node: Node) -> str:
+    def _annotation(self, place: _Place, node: Node) -> str:
         home = self._home_of(node)
         if home is not None:
-            return home.name
+            return place.cls(home)
         match _inside(node):
             case ScalarNode(kind=kind):
-                return NUMBERS[kind]
+                return place.builtin(NUMBERS[kind])
             case TextNode():
-                return "str"
+                return place.builtin("str")
             case BytesNode():
-                return "bytes"
+                return place.builtin("bytes")
             case NewtypeNode(cls=cls) if cls in (Timestamp, TimeDuration):
-                return "int"
+                return place.builtin("int")
             case NewtypeNode(cls=cls) if cls in (Identity, ConnectionId):
                 return "__legacy__.Identity" if cls is Identity else "__legacy__.Address | None"
             case ArrayNode(element=element):
-                return f"list[{self._annotation(element)}]"
+                return f"{place.builtin('list')}[{self._annotation(place, element)}]"
             case OptionNode(payload=payload):
-                return f"{self._annotation(payload).removesuffix(' | None')} | None"
+                return f"{self._annotation(place, payload).removesuffix(' | None')} | None"
             case _:
                 return "__legacy__.Any"
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def _module(place: _Place, about: str, body: Sequence[str]) -> str:
+    # What only annotations need is not imported by programs: modules may refer to each other.
+    imports = place.scope.imports("    ")[:-1]
+    typing = ["from typing import TYPE_CHECKING", ""] if imports else []
+    future = "annotations as _annotations" if place.scope.defines("annotations") else "annotations"
+    guarded = ["", "if TYPE_CHECKING:", *imports] if imports else []
+    return module_text(
+        [
+            doc(about),
+            "",
+            f"from __future__ import {future}",
+            "",
+            *typing,
+            RUNTIME,
+            *guarded,
+            *([] if body[0].startswith("reducer") else [""]),
+            "",
+            *body,
+        ]
+    )
 
 
 # --- what 0.7 could say -----------------------------------------------------------------------------------------------

@@ -49,6 +49,10 @@ class Scope:
         """How to write a name that this module itself defines."""
         return name if name not in hidden else f"{self.module(self._home)}.{name}"
 
+    def defines(self, name: str) -> bool:
+        """Whether the module has something of that name at its top level."""
+        return name in self._own
+
     def module(self, module: str) -> str:
         """How to write a module, under a name that nothing hides."""
         alias = self._modules.get(module)
@@ -59,7 +63,7 @@ class Scope:
             self._modules[module] = alias
         return alias
 
-    def imports(self) -> list[str]:
+    def imports(self, indent: str = "") -> list[str]:
         """The lines at the top of the module, in groups: of Python itself, of others, of the package."""
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
         names: dict[str, list[str]] = {}
@@ -69,12 +73,12 @@ class Scope:
             if parent:
                 names.setdefault(parent, []).append(what)
             else:
-                groups[_group(module)].append(f"import {what}")
+                groups[_group(module)].append(f"{indent}import {what}")
         for name, module in self._from.items():
             if module != "builtins":
                 names.setdefault(module, []).append(name)
         for module in sorted(names):
-            groups[_group(module)].extend(code_list(f"from {module} import ", sorted(names[module])))
+            groups[_group(module)].extend(code_list(f"{indent}from {module} import ", sorted(names[module])))
         return [line for group in groups if group for line in (*group, "")]
 
 

@@ -58,7 +58,8 @@ def code_list(start: str, items: Sequence[str]) -> list[str]:
     line = start + ", ".join(items)
     if len(line) <= WIDTH:
         return [line]
-    return [f"{start}(", *(f"    {item}," for item in items), ")"]
+    indent = " " * (len(start) - len(start.lstrip(" ")))
+    return [f"{start}(", *(f"{indent}    {item}," for item in items), f"{indent})"]
 
 
 def signature(indent: str, head: str, params: Sequence[str], returns: str) -> list[str]:

@@ -51,10 +51,10 @@ _CALL_STATUS: Final[Mapping[Fault, int]] = {
 def answer(site: Site, request: HttpRequest) -> tuple[Answer, Headers]:
     """Answer anything that is no handshake; the headers tell whom a database took the caller for."""
     try:
-        if request.method == "OPTIONS":
-            return Answer(HTTPStatus.OK, more_headers=_ANY_ORIGIN), []
         path, params = target_of(request)
         match path:
+            case ["v1", *_] if request.method == "OPTIONS":
+                return Answer(HTTPStatus.OK, more_headers=_ANY_ORIGIN), []
             case ["v1", "ping"]:
                 check_method(request, "GET")
                 site.authenticate(request, params)

@@ -6,6 +6,7 @@ The words are those of the JSON reader that the real server uses: what it met, w
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final, NoReturn, cast
 
@@ -18,6 +19,9 @@ from spacetimedb_proto.schema.model import Schema
 __all__ = ["ArgumentError", "read_arguments"]
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
+_MANY_DIGITS: Final = 80
+"""More than any integer type has."""
+
 _WANTED: Final = {Primitive.BOOL: "a boolean", Primitive.STRING: "a string"}
 
 
@@ -40,18 +44,31 @@ def read_arguments(schema: Schema, function: Function, text: str) -> tuple[Any, 
         ArgumentError: They are not what the function takes.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse)
-        args: tuple[Any, ...] = _read(schema.params_codec(function), value)
+        args: tuple[Any, ...] = _read(schema.params_codec(function), _DECODER.decode(text))
     except (ValueError, RecursionError) as error:
         raise _explained(schema, function, text) or ArgumentError(str(error)) from None
     return args
 
 
 def _read(codec: Codec | ParamsCodec, value: Any) -> Any:
-    """A value that JSON can carry: what servers write for a number that it cannot is no argument."""
+    """A value that clients may send: null for a number, as servers write it, is none."""
     found = codec.from_json(value)
-    codec.to_json(found)
+    try:
+        codec.to_json(found)
+    except EncodeError as error:  # all other numbers are finite
+        raise DecodeError(str(EncodeError("a number", "null", error.path))) from None
     return found
+
+
+def _integer(digits: str) -> int:
+    return int(digits) if len(digits) <= _MANY_DIGITS else int(_finite(digits))
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("number out of range")
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -59,21 +76,23 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"expected value, got {constant}")
 
 
+_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_refuse)
+
+
 def _explained(schema: Schema, function: Function, text: str) -> ArgumentError | None:
     """The first argument of a plain type that is of another kind, if the text is an array that far."""
-    decoder = json.JSONDecoder()
     position = _after_space(text, 0)
     if text[position : position + 1] != "[":
         return None
     for index, param in enumerate(function.params):
         start = _after_space(text, position + 1)
         try:
-            value, position = decoder.raw_decode(text, start)
+            value, position = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
             return None
         try:
             _read(schema.types.codec(param.type), value)
-        except (DecodeError, EncodeError):
+        except DecodeError:
             return _mismatch(index, param.type, value, text[:position])
         position = _after_space(text, position)
         if text[position : position + 1] != ",":

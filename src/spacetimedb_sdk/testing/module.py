@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Final, TypeAlias, TypeVar, cast, dataclass_transform, get_args, overload
 
@@ -27,6 +27,7 @@ __all__ = ["DATABASE_NAME", "Module"]
 C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound=Callable[..., Any])
 
+Declared: TypeAlias = ModuleTable | ModuleFunction | ModuleView
 Indexes: TypeAlias = Sequence[str | Sequence[str]] | Mapping[str, Sequence[str]]
 
 DATABASE_NAME: Final = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -156,6 +157,7 @@ class Module:
             cls = self._register(cls)
             source, found = self._names(source_name or name or wire_name(snake_case(cls.__name__)), name)
             self._check_free(found)
+            _check_source(source, found, self.tables.values())
             self.tables[found] = ModuleTable(
                 name=found,
                 source_name=source,
@@ -262,7 +264,7 @@ class Module:
         """
 
         def decorate(function: Any) -> Any:
-            source, found = self._names(source_name or self._free_source(function, name, self.views), name)
+            source, found = self._function_names(function, name, source_name)
             self._check_free(found)
             self.views[found] = ModuleView(
                 name=found,
@@ -297,7 +299,7 @@ class Module:
         is_procedure: bool = False,
         lifecycle: Lifecycle | None = None,
     ) -> F:
-        source, name = self._names(source_name or self._free_source(function, name, self.functions), name)
+        source, name = self._function_names(function, name, source_name)
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}(): reducers and procedures are plain functions, not coroutine functions")
         if name in self.functions:
@@ -309,11 +311,15 @@ class Module:
         )
         return function
 
-    def _free_source(self, function: Any, name: str | None, others: Mapping[str, Any]) -> str:
-        """What the module calls a function: its own name, unless another one has that and it is called by `name`."""
-        source = wire_name(function.__name__)
-        is_taken = any(other.source_name == source for other in others.values())
-        return name if is_taken and name is not None else source
+    def _function_names(self, function: Any, name: str | None, source_name: str | None) -> tuple[str, str]:
+        """Source name and canonical name of a function or view: its own name, if no other has that, or `name`."""
+        others: list[Declared] = [*self.functions.values(), *self.views.values()]
+        source = source_name or wire_name(function.__name__)
+        if source_name is None and name is not None and _holder(source, others) not in (None, name):
+            source = name
+        source, found = self._names(source, name)
+        _check_source(source, found, others)
+        return source, found
 
     def _names(self, source: str, name: str | None) -> tuple[str, str]:
         """Source name and canonical name of a table or function."""
@@ -374,3 +380,15 @@ def _by_accessor(indexes: Indexes) -> dict[str, tuple[str, ...]]:
         return {accessor: tuple(group) for accessor, group in indexes.items()}
     groups = [(group,) if isinstance(group, str) else tuple(group) for group in indexes]
     return {"_".join(group): group for group in groups}
+
+
+def _holder(source: str, others: Iterable[Declared]) -> str | None:
+    """The canonical name of whatever has a source name."""
+    return next((other.name for other in others if other.source_name == source), None)
+
+
+def _check_source(source: str, found: str, others: Iterable[Declared]) -> None:
+    """Refuse a second thing of a source name: schemas say by it what the canonical name is."""
+    holder = _holder(source, others)
+    if holder not in (None, found):
+        raise TypeError(f"the source name {source!r} is that of {holder!r}: {found!r} needs a source_name of its own")

@@ -46,10 +46,25 @@ def test_keys_constraints_and_indexes() -> None:
     assert table.primary_key == 2
     assert table.unique == (0, 2)
     assert table.unique_sets == ((0,), (1, 0), (2,))
+    assert table.unique_keys == ((2,), (0,), (1, 0))
     assert table.indexes == (
         Index(columns=(1, 0), kind="Hash", source_name="h", accessor="Hash"),
         Index(columns=(2,), kind="Direct", source_name="d"),
     )
+
+
+@pytest.mark.parametrize(
+    ("constraints", "keys"),
+    [
+        ([[1, 1]], ((2,), (1,))),
+        ([[0, 1, 0], [1, 0], [0, 1]], ((2,), (0, 1))),
+        ([[2, 2], [2]], ((2,),)),
+        ([[]], ((2,),)),
+    ],
+)
+def test_constraints_that_say_the_same(constraints: list[list[int]], keys: tuple[tuple[int, ...], ...]) -> None:
+    said = [{"source_name": NONE, "data": {"Unique": {"columns": columns}}} for columns in constraints]
+    assert load_schema(one_table(primary_key=[2], constraints=said)).tables["t"].unique_keys == keys
 
 
 def test_sequences_with_bounds() -> None:

@@ -90,7 +90,7 @@ TYPES: dict[str, Any] = {
     "list": product(it=array(STRING)),
     "Any": sum_(a=U8, b=UNIT),
     "AnyAny": sum_(any=ref(4), anyAny=STRING, value=U8, mro=UNIT),
-    "attrs": product(attrs=U8, enum=U8, types=U8, TypeAlias=U8),
+    "attrs": product(attrs=U8, enum=U8, types=U8, TypeAlias=U8, Empty=ref(13), same=ref(13)),
     "enum": sum_(none=UNIT, true=UNIT, name=UNIT, value=UNIT, mro=UNIT, _private=UNIT),
     # What Python cannot spell, or folds.
     "1st": product(**{"1st": U8, "ﬁeld": U8, "field": U8, "a-b": U8, "a b": U8, "名前": STRING, "": U8}),
@@ -141,14 +141,14 @@ def hostile() -> Schema:
     slots = list(TYPES)
     params = elements(**{"class": U8, "self": STRING, "args": ref(11), "timeout": ref(12), "AsyncPending": ref(22)})
     unique = {"source_name": NONE, "data": {"Unique": {"columns": [0]}}}
-    pair = {"source_name": NONE, "data": {"Unique": {"columns": [1, 2]}}}
+    pairs = [{"source_name": NONE, "data": {"Unique": {"columns": key}}} for key in ([1, 2], [2, 1], [1, 2, 1], [])]
     tables = [
         table10(name, slots.index(row), primary_key=[0] if TYPES[row]["Product"]["elements"] else [])
         for name, row in TABLES.items()
     ]
     for table in tables:
         count = len(list(TYPES.values())[table["product_type_ref"]]["Product"]["elements"])
-        table["constraints"] = [unique, pair][: 2 if count > 2 else min(count, 1)]
+        table["constraints"] = [unique, *pairs][: 5 if count > 2 else min(count, 1)]
     inner = v10(
         product(id=U8, it=ref(1)),
         sum_(a=U8, b=STRING),
@@ -169,6 +169,10 @@ def hostile() -> Schema:
             Tables=tables,
             Reducers=[
                 *(reducer10(name) for name in ("class", "reducer", "Any", "say", "Say", "property", "1", "Reducers")),
+                *(
+                    reducer10(name, params=elements(it=array(STRING), own=ref(1)))
+                    for name in ("list", "annotations", "int")
+                ),
                 reducer10("long_reducer_" * 4, params=params),
             ],
             Procedures=[

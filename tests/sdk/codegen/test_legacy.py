@@ -97,10 +97,10 @@ def test_a_package_replaces_an_older_one(tmp_path):
     assert '"""mine: ' in files["__init__.py"]
 
 
-@pytest.mark.parametrize("module", ["sdk-test", "module-test"])
-def test_type_checkers_take_it(tmp_path, module):
+@pytest.mark.parametrize("module", ["sdk-test", "module-test", "hostile"])
+def test_mypy_takes_it(tmp_path, module):
     name = f"legacy_{module.replace('-', '_')}"
-    files = legacy.generate(recorded_schema(module, 10))
+    files = legacy.generate(schema_of(module))
     chosen = {path: text for path, text in files.items() if module != "sdk-test" or path[0] in "_beosu"}
     write(tmp_path / name, chosen)
     done = subprocess.run(
@@ -116,14 +116,18 @@ def test_type_checkers_take_it(tmp_path, module):
 
 def test_pyright_takes_it(tmp_path):
     pytest.importorskip("pyright", reason="pyright is not installed")
-    for module in ("sdk-test", "module-test"):
-        write(tmp_path / f"legacy_{module.replace('-', '_')}", legacy.generate(recorded_schema(module, 10)))
+    for module in ("sdk-test", "module-test", "hostile"):
+        write(tmp_path / f"legacy_{module.replace('-', '_')}", legacy.generate(schema_of(module)))
     sources = str(Path(spacetimedb_sdk.__file__).parents[1])
     settings_ = {"typeCheckingMode": "strict", "extraPaths": [sources], "pythonVersion": "3.11"}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings_), "utf-8")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def schema_of(module):
+    return hostile() if module == "hostile" else recorded_schema(module, 10)
 
 
 def test_it_is_found_where_the_guide_says():

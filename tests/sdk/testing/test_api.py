@@ -465,6 +465,10 @@ def test_pages_of_other_origins_may_ask_first(site, path):
     assert answer.header("spacetime-identity") is None, "nobody is made for it"
 
 
+def test_what_is_not_there_may_not_be_asked_first(site):
+    assert ask(site, "OPTIONS", "/elsewhere").status == 404
+
+
 @pytest.mark.parametrize(("value", "status"), [("true", 200), ("false", 200), ("maybe", 400)])
 def test_whether_sql_waits_is_a_bool(site, value, status):
     answer = ask(site, "POST", f"/v1/database/shop/sql?confirmed={value}", body=b"SELECT * FROM item")

@@ -444,19 +444,3 @@ def test_after_the_schema_nothing_can_be_added():
 def test_database_names(name):
     with pytest.raises(ValueError, match="database name"):
         Module(name)
-
-
-def test_functions_made_in_one_place_are_told_apart_by_name():
-    module = Module("m")
-
-    def make(name):
-        def made(ctx):
-            pass
-
-        module.reducer(name=name)(made)
-        return made
-
-    for name in ("a", "b", "c"):
-        make(name)
-    reducers = load_schema(dump_schema(module.schema)).reducers
-    assert {name: each.source_name for name, each in reducers.items()} == {"a": "made", "b": "b", "c": "c"}

@@ -6,6 +6,7 @@ import enum
 
 import pytest
 
+from spacetimedb_proto.schema import dump_schema, load_schema
 from spacetimedb_sdk.testing import AutoInc, Module, PrimaryKey, u32, u64
 from spacetimedb_sdk.testing.cases import CONVERTED
 from tests.sdk.testing.support import Guest, database
@@ -126,3 +127,75 @@ def test_names_that_meet_after_conversion():
         module.reducer(source_name="add_item")(lambda ctx: None)
     with pytest.raises(TypeError, match="'a b' is no name"):
         module.reducer(source_name="a b")(lambda ctx: None)
+
+
+# --- two things of one source name ------------------------------------------------------------------------------------
+
+
+def made(name):
+    """A function that says that it is called like this."""
+
+    def function(ctx):
+        pass
+
+    function.__name__ = name
+    return function
+
+
+def view_of(name, row):
+    function = made(name)
+    function.__annotations__["return"] = list[row]
+    return function
+
+
+def with_row():
+    module = Module("m")
+
+    @module.table(name="rows", source_name="rowList")
+    class Row:
+        n: u32
+
+    return module, Row
+
+
+def read_again(module):
+    """Source names by canonical ones, as clients know them."""
+    schema = load_schema(dump_schema(module.schema))
+    return {name: each.source_name for things in (schema.reducers, schema.tables) for name, each in things.items()}
+
+
+def test_functions_made_in_one_place_are_told_apart_by_name():
+    module, row = with_row()
+    for name in ("a", "b", "c"):
+        module.reducer(name=name)(made("of_factory"))
+    module.view(name="v")(view_of("of_factory", row))
+    module.view(name="w")(view_of("of_factory", row))
+    functions = {"a": "of_factory", "b": "b", "c": "c", "v": "v", "w": "w"}
+    assert read_again(module) == {**functions, "rows": "rowList"}
+
+
+def test_a_source_name_stays_with_whoever_has_it_first():
+    module, _ = with_row()
+    module.reducer(name="g")(made("f"))
+    module.reducer(name="f")(made("g"))
+    assert read_again(module) == {"g": "f", "f": "g", "rows": "rowList"}
+
+
+def test_two_things_of_one_source_name_are_refused():
+    module, row = with_row()
+    module.reducer(name="a")(made("f"))
+    module.reducer(name="x")(made("b"))
+    for decorate, function in (
+        (module.reducer, made("f")),
+        (module.init, made("f")),
+        (module.view, view_of("f", row)),
+        (module.reducer(name="c", source_name="f"), made("g")),
+        (module.view(name="c", source_name="f"), view_of("g", row)),
+    ):
+        with pytest.raises(TypeError, match="the source name 'f' is that of 'a': .* needs a source_name of its own"):
+            decorate(function)
+    with pytest.raises(TypeError, match="the source name 'b' is that of 'x': 'b' needs"):
+        module.reducer(name="b")(made("f"))
+    with pytest.raises(TypeError, match="the source name 'rowList' is that of 'rows': 'others' needs"):
+        module.table(name="others", source_name="rowList")(type("Other", (), {"__annotations__": {"n": u32}}))
+    assert read_again(module) == {"a": "f", "x": "b", "rows": "rowList"}, "nothing came of those"

@@ -6,12 +6,15 @@ import math
 
 import pytest
 
-from spacetimedb_sdk import HttpClient, Timestamp, connect
-from spacetimedb_sdk.testing import Database, Module, PrimaryKey, f32, f64, serve, u32
+from spacetimedb_proto.wire import messages as m
+from spacetimedb_sdk import HttpClient, connect
+from spacetimedb_sdk.testing import Module, PrimaryKey, f32, f64, serve, u32
 from spacetimedb_sdk.testing.site import Site
-from tests.sdk.testing.support import ask
+from tests.sdk.testing.support import Guest, ask, database
 
 pytestmark = pytest.mark.anyio
+
+JSON = ("content-type", "application/json")
 
 lab = Module("lab")
 
@@ -31,6 +34,11 @@ def measure(ctx, number: u32, value: f64):
 @lab.procedure
 def infinity(ctx) -> f64:
     return math.inf
+
+
+@lab.procedure
+def measure_double(ctx, value: f64) -> f64:
+    return value
 
 
 @pytest.fixture(params=["v1.json", "v1.bsatn", "v2.bsatn", "v3.bsatn"])
@@ -67,11 +75,44 @@ async def test_http_answers_with_null():
             assert math.isnan(await client.procedure("infinity"))
 
 
-@pytest.mark.parametrize("number", ["null", "NaN", "Infinity", "-Infinity", "1e400"])
-def test_arguments_are_numbers(number):
-    site = Site(Database(lab, clock=lambda: Timestamp(0)), random_bytes=bytes)
-    headers = [("content-type", "application/json")]
-    answer = ask(site, "POST", "/v1/database/lab/call/measure", headers, f"[1, {number}]".encode())
-    assert answer.status == 400
-    assert "invalid arguments for reducer measure" in answer.body.decode()
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+@lab.reducer
+def measure_many(ctx, values: list[f32], last: f64 | None):
+    raise AssertionError("nobody gets that far")
+
+
+@pytest.mark.parametrize(
+    ("reducer", "args", "problem"),
+    [
+        ("measure", "[1, null]", "[1]: invalid type: null, expected f64 at line 1 column 8"),
+        ("measure", '{"number": 1, "value": null}', "value: expected a number, got null"),
+        ("measure", "[1, NaN]", "expected value, got NaN"),
+        ("measure", "[1, -Infinity]", "expected value, got -Infinity"),
+        ("measure", "[NaN, 1]", "expected value, got NaN"),
+        ("measure", "[1, 1e400]", "number out of range"),
+        ("measure", "[1, -1e400]", "number out of range"),
+        ("measure", f"[1, {'9' * 400}]", "number out of range"),
+        ("measure", f"[1, {'9' * 5000}]", "number out of range"),
+        ("measure_many", "[[1, null], null]", "values[1]: expected a number, got null"),
+        ("measure_many", '[[1], {"some": null}]', "last: expected a number, got null"),
+        ("measure_many", "[[1], [0, NaN]]", "expected value, got NaN"),
+        ("measure_many", '[[], null, "more"]', "measure_many with 2 fields expected, got an array of 3"),
+    ],
+)
+def test_arguments_are_numbers(reducer, args, problem):
+    site = Site(database(lab), random_bytes=bytes)
+    answer = ask(site, "POST", f"/v1/database/lab/call/{reducer}", [JSON], args.encode())
+    assert (answer.status, answer.body.decode().endswith(f": {problem}")) == (400, True), answer.body
+
+    told = Guest(site.database, protocol="v1.json.spacetimedb").ask(m.CallReducer(1, 0, reducer, args))
+    assert told.error == answer.body.decode(), "the same over v1.json"
     assert list(site.database.storage.tables["reading"].rows) == []
+
+
+@pytest.mark.parametrize("number", ["9" * 308, "1e308", "-0.0", "5"])
+def test_large_arguments_are_numbers_too(number):
+    site = Site(database(lab), random_bytes=bytes)
+    answer = ask(site, "POST", "/v1/database/lab/call/measure_double", [JSON], f"[{number}]".encode())
+    assert (answer.status, answer.body.decode()) == (200, repr(float(number)))
