@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar, cast
@@ -40,11 +40,36 @@ C_co = TypeVar("C_co", bound="Connection", covariant=True)
 OpenStream: TypeAlias = Callable[[], Awaitable[anyio.abc.ByteStream]]
 
 
-class AsyncPending(Pending[T]):
-    """An outcome to come. Await it, once or often; a call that is not awaited runs all the same."""
+class AsyncPending(Pending[T], Coroutine[Any, Any, T]):
+    """An outcome to come. Await it, once or often; a call that is not awaited runs all the same.
+
+    It is a coroutine, too, so that what wants one takes it: `asyncio.create_task(conn.reducers.say("hello"))`,
+    `nursery.start_soon(conn.reducers.say, "hello")`. Cancelling such a task ends the wait, not the call.
+    """
+
+    _task: Coroutine[Any, Any, T] | None = None
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._wait().__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """Go on waiting; for the event loop, when this is what a task runs."""
+        return self._waited().send(value)
+
+    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
+        """Interrupt the wait; for the event loop, when this is what a task runs."""
+        error = typ if val is None else val
+        return self._waited().throw(error if tb is None else error.with_traceback(tb))
+
+    def close(self) -> None:
+        """Wait no more; for the event loop, when this is what a task runs. The call goes on."""
+        if self._task is not None:
+            self._task.close()
+
+    def _waited(self) -> Coroutine[Any, Any, T]:
+        if self._task is None:
+            self._task = self._wait()
+        return self._task
 
     async def _wait(self) -> T:
         if self.done():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import pytest
+import trio
 
-from spacetimedb_sdk import LocalProtocolError, connect
+from spacetimedb_sdk import LocalProtocolError, ReducerError, connect
 from spacetimedb_sdk.testing import serve
 from tests.behaviour_module import behaviour
 
@@ -54,3 +58,53 @@ async def test_a_subscription_that_others_wait_for_is_not_taken_back_with_one(co
             await sub
     assert scope.cancelled_caught
     assert (got, sub.state) == ([sub], "live")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_call_is_a_coroutine_to_asyncio(conn):
+    await conn.subscribe("SELECT * FROM pair")
+    first = asyncio.create_task(conn.reducers.add_pair(1, "one", 0, 10))
+    async with asyncio.TaskGroup() as group:
+        second = group.create_task(conn.reducers.add_pair(2, "two", 0, 20))
+        third = group.create_task(conn.procedures.add(1, 2))
+    assert ((await first).args.id, second.result().args.id) == (1, 2)
+    assert third.result() == 3
+    assert sorted(row.id for row in conn.db.pair) == [1, 2]
+    with pytest.raises(ReducerError, match="no pair 7"):
+        await asyncio.create_task(conn.reducers.remove_pair(7))
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_a_call_is_a_coroutine_to_trio(conn):
+    await conn.subscribe("SELECT * FROM pair")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(conn.reducers.add_pair, 1, "one", 0, 10)
+        nursery.start_soon(conn.reducers.add_pair, 2, "two", 0, 20)
+    assert sorted(row.id for row in conn.db.pair) == [1, 2]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_cancelling_the_task_of_a_call_ends_the_wait_and_not_the_call(conn, has_begun):
+    await conn.subscribe("SELECT * FROM pair")
+    errors = []
+    conn.on_error(lambda error, where: errors.append(where))
+    call, refused = conn.reducers.add_pair(1, "one", 0, 10), conn.reducers.remove_pair(7)
+    tasks = [asyncio.create_task(call), asyncio.create_task(refused)]
+    if has_begun:
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True))
+    await conn.reducers.add_pair(2, "two", 0, 20)
+    assert sorted(row.id for row in conn.db.pair) == [1, 2]
+    assert (await call).args.id == 1
+    del refused, tasks, task
+    gc.collect()
+    assert errors == ["reducer remove_pair"]
+
+
+async def test_a_call_may_be_closed_as_a_coroutine_is(conn):
+    call = conn.procedures.add(1, 2)
+    call.close()
+    assert await call == 3
