@@ -7,8 +7,9 @@ makes one, row by row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from ..errors import DecodeError
 from ..steps import STEP, Steps, batches, slices
@@ -16,7 +17,7 @@ from ..wire.rowlist import RowList
 from .changes import RowsChanged, RowSource, TableChange
 from .index import Indexes
 from .keys import Key
-from .planning import Plan, picked, remove_all, set_of
+from .planning import Plan, set_of
 from .store import Store
 
 __all__ = ["BulkPlanner"]
@@ -53,11 +54,13 @@ class BulkPlanner:
             if found is None:
                 return None
             old_keys, old = found
-            leaving = yield from self._leaving(old_keys, new_keys)
+            leaving = yield from _by_key(old_keys, old)
             if leaving is None:
                 return None
             indexes = (yield from self._indexes.changes(old, new)) if self._indexes.built else ()
-            change = yield from self._bulk_change((old_keys, old), (new_keys, new), leaving)
+            change = yield from self._change(leaving, new_keys, new)
+            if change is None:
+                return None
         except DecodeError:
             return None
         lone = query_set != store.base
@@ -123,72 +126,69 @@ class BulkPlanner:
             return not store.held or store.held.keys().isdisjoint(rows)
         return all(owner == query_set for owner in map(store.held.get, rows))
 
-    def _leaving(self, old_keys: Sequence[Key], new_keys: Sequence[Key]) -> Steps[set[Key] | None]:
-        """Keys of rows that leave for good; None if a row leaves twice, or one comes whose key is or gets taken."""
-        leaving = yield from set_of(old_keys)
-        if len(leaving) != len(old_keys):
-            return None
-        yield from remove_all(leaving, new_keys)
-        if not leaving and len(new_keys) == len(old_keys):
-            # As many keys, and each old one is among the new: they are the same, and no new one comes twice.
-            return leaving
-        coming = yield from set_of(new_keys)
-        if len(coming) != len(new_keys):
-            return None
-        yield from remove_all(coming, old_keys)
-        taken = self._store.rows.keys()
-        for part in batches(coming):
-            if not taken.isdisjoint(part):
-                return None
-            if len(part) == STEP:
-                yield
-        return leaving
+    def _change(
+        self, leaving: dict[Key, bytes], new_keys: Sequence[Key], new: Sequence[bytes]
+    ) -> Steps[TableChange | None]:
+        """What rows that went and rows that came add up to, in the order of their arrival.
 
-    def _bulk_change(
-        self,
-        gone: tuple[Sequence[Key], Sequence[bytes]],
-        came: tuple[Sequence[Key], Sequence[bytes]],
-        leaving: set[Key],
-    ) -> Steps[TableChange]:
-        """What rows that went and rows that came add up to, in the order of their arrival."""
-        (old_keys, old), (new_keys, new) = gone, came
-        if not old:
-            return RowsChanged(self._source, inserts=new)
-        if not new:
-            return RowsChanged(self._source, deletes=old)
-        if not leaving and len(new) == len(old):
-            return RowsChanged(self._source, old=(yield from self._replaced(new_keys)), new=new)
-        before: dict[Key, bytes] = {}
-        for part in slices(len(old)):
-            before.update(zip(old_keys[part], old[part], strict=True))
-            if part.stop < len(old):
+        Args:
+            leaving: The rows that went. Those that another one replaces are taken out.
+            new_keys: Keys of the rows that came.
+            new: Those rows.
+
+        Returns:
+            None if a row came whose key is or gets taken.
+        """
+        source, count = self._source, len(leaving)
+        if not count:
+            return RowsChanged(source, inserts=new) if (yield from self._are_free(new_keys)) else None
+        old: list[bytes | None] = []
+        for part in slices(len(new_keys)):
+            old += map(leaving.pop, new_keys[part], repeat(None))
+            if part.stop < len(new_keys):
                 yield
+        if not leaving and len(new) == count:  # each has replaced one
+            return RowsChanged(source, old=cast("list[bytes]", old), new=new)
+        fresh_keys: list[Key] = []
         fresh: list[bytes] = []
-        paired: list[bytes] = []
         replaced: list[bytes] = []
-        for batch in batches(zip(new_keys, new, strict=True)):
-            for key, row in batch:
-                was = before.get(key)
+        paired: list[bytes] = []
+        for batch in batches(zip(new_keys, new, old, strict=True)):
+            for key, row, was in batch:
                 if was is None:
+                    fresh_keys.append(key)
                     fresh.append(row)
                 else:
                     paired.append(row)
                     replaced.append(was)
             if len(batch) == STEP:
                 yield
-        left = yield from picked(old, map(leaving.__contains__, old_keys))
-        return RowsChanged(self._source, inserts=fresh, deletes=left, old=replaced, new=paired)
+        if not (yield from self._are_free(fresh_keys)):
+            return None
+        return RowsChanged(source, inserts=fresh, deletes=list(leaving.values()), old=replaced, new=paired)
 
-    def _replaced(self, keys: Sequence[Key]) -> Steps[Sequence[bytes]]:
-        """The rows that are there under these keys."""
-        if len(keys) <= STEP:
-            return _pick(self._store.rows, keys)
-        rows: list[bytes] = []
-        for part in slices(len(keys)):
-            rows += _pick(self._store.rows, keys[part])
-            if part.stop < len(keys):
+    def _are_free(self, keys: Sequence[Key]) -> Steps[bool]:
+        """Whether no row is there under any of these keys, and none of them comes twice."""
+        coming = yield from set_of(keys)
+        if len(coming) != len(keys):
+            return False
+        taken = self._store.rows.keys()
+        for part in batches(coming):
+            if not taken.isdisjoint(part):
+                return False
+            if len(part) == STEP:
                 yield
-        return rows
+        return True
+
+
+def _by_key(keys: Sequence[Key], rows: Sequence[bytes]) -> Steps[dict[Key, bytes] | None]:
+    """Rows by key; None if two have the same."""
+    found: dict[Key, bytes] = {}
+    for part in slices(len(keys)):
+        found.update(zip(keys[part], rows[part], strict=True))
+        if part.stop < len(keys):
+            yield
+    return found if len(found) == len(keys) else None
 
 
 def _pick(mapping: Mapping[Key, Any], keys: Sequence[Key]) -> Sequence[Any]:
