@@ -122,7 +122,7 @@ class Measurement:
             self.updates_sum += new.data  # transactions are on the table that has this column
 
         def on_changes(_ctx: object, changes: TableChange) -> None:
-            self.updates += len(changes.updates)
+            self.updates += changes.counts.updated
 
         if self.options.callback == "row":
             self._table.on_update(on_update)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, starmap
 from operator import eq, ne
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -20,6 +20,7 @@ __all__ = [
     "CHUNK",
     "Change",
     "Changes",
+    "Counts",
     "Deleted",
     "Inserted",
     "RowSource",
@@ -70,6 +71,14 @@ CHUNK: Final = 256
 """Rows decoded at once: fewer than make the garbage collector look (700 by default)."""
 
 
+class Counts(NamedTuple):
+    """How many rows of a table appeared, left, and were replaced."""
+
+    inserted: int
+    deleted: int
+    updated: int
+
+
 class RowSource(Protocol):
     """What a change needs of its table: row objects."""
 
@@ -114,6 +123,11 @@ class TableChange:
     def all_changes(self) -> Changes:
         """This as everything that a message did."""
         return Changes({self.name: self})
+
+    @property
+    def counts(self) -> Counts:
+        """How many rows it is about. Unlike the lists of them this needs no work for each row of a first snapshot."""
+        return Counts(0, 0, 0)
 
     @property
     def inserts(self) -> list[bytes]:
@@ -168,7 +182,8 @@ class TableChange:
         yield from starmap(Updated, self.updated())
 
     def __repr__(self) -> str:
-        return f"<{self.name}: {len(self.inserts)} inserted, {len(self.deletes)} deleted, {len(self.updates)} updated>"
+        inserted, deleted, updated = self.counts
+        return f"<{self.name}: {inserted} inserted, {deleted} deleted, {updated} updated>"
 
     def _made(self, parts: Iterable[Rows | RowList], skip: Skip) -> Iterator[Iterable[Any]]:
         for rows in parts:
@@ -211,6 +226,11 @@ class RowsChanged(TableChange):
         self._deletes = deletes
         self._old = old
         self._new = new
+
+    @property
+    def counts(self) -> Counts:
+        """How many rows appeared, left, and were replaced by others."""
+        return Counts(len(self._inserts), len(self._deletes), sum(map(ne, self._old, self._new)))
 
     @property
     def inserts(self) -> list[bytes]:
@@ -281,6 +301,11 @@ class RowUpdated(TableChange):
     after: bytes
 
     @property
+    def counts(self) -> Counts:
+        """One row was replaced."""
+        return Counts(0, 0, 1)
+
+    @property
     def updates(self) -> list[tuple[bytes, bytes]]:
         """The old and the new row's bytes."""
         return [(self.before, self.after)]
@@ -315,6 +340,11 @@ class Snapshot(TableChange):
         self.is_event = is_event
         self._lists = lists
         self._is_distinct = is_distinct
+
+    @property
+    def counts(self) -> Counts:
+        """How many rows appeared."""
+        return Counts(sum(map(len, self._lists if self._is_distinct else self._cut())), 0, 0)
 
     @property
     def inserts(self) -> list[bytes]:

@@ -140,6 +140,7 @@ def check_changes(change, before, after, key=None):
     assert deletes | {old for old, _ in updates} == gone
     assert len(change.inserts) == len(inserts)
     assert len(change.deletes) == len(deletes)
+    assert change.counts == (len(inserts), len(deletes), len(updates))
     if key is None:
         assert not updates
     else:

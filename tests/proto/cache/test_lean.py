@@ -47,6 +47,7 @@ class Told:
 
     def check(self, change, name):
         inserts, deletes, updates = change.inserts, change.deletes, change.updates
+        assert change.counts == (len(inserts), len(deletes), len(updates))
         assert len(inserts) + len(updates) == len({*inserts, *(new for _, new in updates)}), "each row once"
         assert len(deletes) + len(updates) == len({*deletes, *(old for old, _ in updates)}), "each row once"
         assert {*inserts, *(new for _, new in updates)} == self.came
