@@ -75,9 +75,11 @@ CASES: Final = (
         (
             Measure("W1 applied", "applied", "ms", {"rust": 20, "typescript": 50}),
             Measure("W1 find-ready", "find", "ms", {"rust": 2.5, "typescript": 7}),
+            Measure("W1 20 finds", "find_some", "ms", {"rust": 2.5, "typescript": 7}),
             Measure("W1 one find", "find_each", "us", {"rust": 0.5}),
             Measure("W1 memory at applied", "applied_memory", "MB", {"rust": 8}),
             Measure("W1 memory at find-ready", "find_memory", "MB", {"rust": 2}),
+            Measure("W1 memory after 20 finds", "find_some_memory", "MB", {"rust": 2}),
         ),
     ),
     Case("W1 scan", "W1", "scan", (Measure("W1 applied+scan", "scan", "ms", {"rust": 3, "typescript": 8}),)),
@@ -85,14 +87,22 @@ CASES: Final = (
         "W1 gzip",
         "W1",
         "find",
-        (Measure("W1 gzip applied", "applied", "ms"), Measure("W1 gzip find-ready", "find", "ms")),
+        (
+            Measure("W1 gzip applied", "applied", "ms"),
+            Measure("W1 gzip find-ready", "find", "ms"),
+            Measure("W1 gzip 20 finds", "find_some", "ms"),
+        ),
         compression="gzip",
     ),
     Case(
         "W1 brotli",
         "W1",
         "find",
-        (Measure("W1 brotli applied", "applied", "ms"), Measure("W1 brotli find-ready", "find", "ms")),
+        (
+            Measure("W1 brotli applied", "applied", "ms"),
+            Measure("W1 brotli find-ready", "find", "ms"),
+            Measure("W1 brotli 20 finds", "find_some", "ms"),
+        ),
         compression="brotli",
     ),
     Case(
@@ -102,8 +112,10 @@ CASES: Final = (
         (
             Measure("W2 applied", "applied", "ms", {"rust": 5, "typescript": 12}),
             Measure("W2 find-ready", "find", "ms", {"rust": 2, "typescript": 5}),
+            Measure("W2 20 finds", "find_some", "ms", {"rust": 2, "typescript": 5}),
             Measure("W2 memory at applied", "applied_memory", "MB"),
             Measure("W2 memory at find-ready", "find_memory", "MB"),
+            Measure("W2 memory after 20 finds", "find_some_memory", "MB"),
         ),
     ),
     Case("W2 scan", "W2", "scan", (Measure("W2 applied+scan", "scan", "ms", {"rust": 1.4, "typescript": 3.5}),)),

@@ -44,6 +44,10 @@ FIND: Final[Mapping[TableShape, Callable[[TableHandle, Sequence[int]], list[Any]
 """Lookups as a program has them, with the column's name written out."""
 
 
+SOME: Final = 20
+"""Lookups after which every client has what it needs for many."""
+
+
 class Tables(Protocol):
     """Tables by name."""
 
@@ -103,6 +107,9 @@ class Measurement:
         find_all(self._table, self.keys[:1])
         self._note("find", self._start)
         self.found["find_memory"] = self._memory.growth()
+        find_all(self._table, self.keys[1:SOME])
+        self._note("find_some", self._start)
+        self.found["find_some_memory"] = self._memory.growth()
         start = Clock()
         rows = find_all(self._table, self.keys)
         self.found["find_each"] = start.since()[0] / len(rows)

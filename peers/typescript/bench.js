@@ -73,6 +73,8 @@ const findAll = (table, start, memoryBefore) => {
   const before = clock();
   const rows = keys.map(key => table[KEY].find(key));
   note('find_all', before);
+  note('find_some', start); // 20 of them, as many as the other clients count here
+  found.find_some_memory = Math.max(0, memory('VmHWM') - memoryBefore);
   found.find_each = found.find_all / rows.length;
   found.finds = rows.length;
   found.finds_sum = sumOfValues(rows);

@@ -1,7 +1,8 @@
 """The rows of one table or view: looking them up, and carrying out what messages do to them.
 
 Rows are kept as the bytes the server sent. A first snapshot is kept whole and cut into rows only when a second message
-or a reader comes: applying it costs nothing per row. An index is built when it is first asked for.
+or a reader comes: applying it costs nothing per row. Nor do the first few rows of a large one that are looked up: they
+are sought among its bytes. An index is built when it is first asked for.
 
 Changing a table has two halves. `planning` reads and checks and may fail; `commit` only moves what was planned and
 cannot. So a message that is refused leaves every table as it was.
@@ -10,6 +11,7 @@ cannot. So a message that is refused leaves every table as it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
 from operator import is_not
@@ -35,8 +37,8 @@ from .store import Store
 
 __all__ = ["TableCache"]
 
-_FEW: Final = 50_000
-"""Rows of a snapshot that are cut apart as soon as somebody looks at them at all: it takes some ten milliseconds."""
+_SEEKS: Final = 4
+"""How often rows are sought in a larger snapshot before it is cut apart: once costs a hundredth of that."""
 
 _DONE: Final = object()
 
@@ -56,6 +58,10 @@ class TableCache:
     few: ClassVar[int] = 64
     """Rows of a message that are looked at one by one, at most. Tests choose other numbers, to compare."""
 
+    large: ClassVar[int] = 50_000
+    """Rows of a snapshot that are cut apart as soon as somebody looks at one of them, at most: that takes some ten
+    milliseconds. Tests choose other numbers."""
+
     def __init__(self, table: Table, codec: Codec) -> None:
         self.table = table
         self.name = table.name
@@ -64,6 +70,8 @@ class TableCache:
         self._snapshots: list[tuple[int, RowList]] = []
         self._is_distinct = False
         self._work: Steps[None] | None = None
+        self._seeks = 0  # how often rows may still be sought in the snapshots
+        self._found: dict[bytes, Any] = {}  # the objects of those that were
         keys = primary_keys(table, codec)
         self._use(Rows(Store(keys), LeanRows(table.name, keys)))
 
@@ -81,6 +89,8 @@ class TableCache:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
+        if self._snapshots and self._is_distinct:
+            return sum(len(rows) for _, rows in self._snapshots)
         return len(self._settled().rows)
 
     def raw(self) -> dict[bytes, int]:
@@ -89,7 +99,7 @@ class TableCache:
 
     def __iter__(self) -> Iterator[Any]:
         """The rows as of now: what changes later, changes nothing in this iteration."""
-        if self._snapshots and self._is_distinct and sum(len(rows) for _, rows in self._snapshots) > _FEW:
+        if self._snapshots and self._is_distinct and sum(len(rows) for _, rows in self._snapshots) > self.large:
             parts = [part for _, rows in self._snapshots for part in rows.parts(CHUNK)]
             return chain.from_iterable(map(self._made, parts))
         store = self._settled()
@@ -154,7 +164,9 @@ class TableCache:
         return self._find_key if keys is not None and keys.column == column else partial(self._find_unique, column)
 
     def _find_key(self, value: Any) -> Any:
-        store = self._store if self._work is None else self._settled()
+        if self._work is not None:
+            return self._find_early(value)
+        store = self._store
         if type(value) is int:  # nearly always, and then the key; where it is not, nothing is found this way
             found = store.memo.get(value)
             if found is not None:
@@ -180,8 +192,41 @@ class TableCache:
         self._as_held({keys.column: value})  # raises if the reason is that the column could not hold it
         return None
 
+    def _find_early(self, value: Any) -> Any:
+        """As `_find_key`, where something has been put off."""
+        assert self._store.keys is not None
+        try:
+            return self._sought(self._store.keys.column, value)
+        except LookupError:
+            self._settled()
+            return self._find_key(value)
+
     def _find_unique(self, column: int, value: Any) -> Any:
+        if self._work is not None:
+            with suppress(LookupError):
+                return self._sought(column, value)
         return next(self.select({column: value}), None)
+
+    def _sought(self, column: int, value: Any) -> Any:
+        """The row with a value in a unique column, or None, without cutting the snapshots that there are.
+
+        Raises:
+            LookupError: There is none, or it is time to cut them, or that is no column to be sought in bytes.
+            EncodeError: The column cannot hold the value.
+        """
+        codec = self._codec
+        at = codec.column_offset(column) if self._snapshots and self._seeks else None
+        if at is None or not codec.column(column).is_scalar or codec.column(column).is_float:
+            raise LookupError(column)
+        piece = self._encoded(column, value)
+        self._seeks -= 1
+        row = next((row for _, rows in self._snapshots if (row := rows.seek(piece, at)) is not None), None)
+        if row is None:
+            return None
+        found = self._found.get(row)
+        if found is None:
+            found = self._found[row] = self.decode(row)
+        return found
 
     def select(self, values: Mapping[int, Any]) -> Iterator[Any]:
         """The rows whose columns (by position) equal `values` as of now, through an index where one covers some.
@@ -209,14 +254,14 @@ class TableCache:
         return (row for row in rows if all(getattr(row, field) == value for field, value in wanted))
 
     def _as_held(self, values: Mapping[int, Any]) -> dict[int, Any]:
-        held: dict[int, Any] = {}
-        for column, value in values.items():
-            codec = self._codec.column(column)
-            try:
-                held[column] = codec.decode_exact(codec.encode(value))
-            except EncodeError as error:
-                raise error.within(self.table.columns[column].name).within(self.table.name) from None
-        return held
+        decoders = {column: self._codec.column(column).decode_exact for column in values}
+        return {column: decoders[column](self._encoded(column, value)) for column, value in values.items()}
+
+    def _encoded(self, column: int, value: Any) -> bytes:
+        try:
+            return self._codec.column(column).encode(value)
+        except EncodeError as error:
+            raise error.within(self.table.columns[column].name).within(self.table.name) from None
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -275,7 +320,9 @@ class TableCache:
     def _take_in(self) -> Steps[None]:
         for query_set, rows in self._snapshots:
             yield from self._store.take_in(query_set, rows)
-        self._snapshots = []
+        store, found = self._store, self._found
+        store.memo |= {key: made for row, made in found.items() if store.rows.get(key := store.key(row)) == row}
+        self._snapshots, self._found = [], {}
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -353,6 +400,7 @@ class TableCache:
             self._use(plan.rows)
         elif plan.snapshots:
             self._snapshots, self._is_distinct = list(plan.snapshots), plan.is_distinct
+            self._seeks = _SEEKS if sum(len(rows) for _, rows in plan.snapshots) > self.large else 0
             self._indexes.clear()
             self._work = self._take_in()
         else:

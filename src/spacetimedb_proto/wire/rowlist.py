@@ -6,6 +6,7 @@ A list is checked once, when it is made, and cut into rows only when somebody as
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
@@ -19,6 +20,8 @@ from ..steps import STEP, Steps, finish, slices
 __all__ = ["RowList"]
 
 _CHUNK = 512  # rows cut by one `Struct`; larger formats cost more to parse than they save
+
+_ELSEWHERE = 64  # places where a piece is found that are not the right one, until its search is given up
 
 _new = object.__new__
 
@@ -192,6 +195,37 @@ class RowList:
         if rest:
             taken.extend(_cutter(format_, rest)(source, whole))
         return taken
+
+    def seek(self, piece: bytes, at: int) -> bytes | None:
+        """The first row with this piece at one place. Nothing is cut: some nanoseconds for each row before it.
+
+        Args:
+            piece: What to look for; at least one byte.
+            at: Where it must stand, in bytes from the start of the row.
+
+        Raises:
+            LookupError: It stands so often in other places that it is better to cut the list.
+        """
+        position, stop = self._start + at, self._start + self.size
+        for _ in range(_ELSEWHERE):
+            position = self._source.find(piece, position, stop)
+            if position < 0:
+                return None
+            start, end = self._row_around(position)
+            if position == start + at and position + len(piece) <= end:
+                return self._source[start:end]
+            position += 1
+        raise LookupError(piece)
+
+    def _row_around(self, position: int) -> tuple[int, int]:
+        """Where the row with that byte of the source begins and ends."""
+        if self.row_size:
+            start = position - (position - self._start) % self.row_size
+            return start, start + self.row_size
+        shift = self._start - self.offsets[0]
+        number = bisect_right(self.offsets, position - shift)
+        end = self.offsets[number] + shift if number < len(self.offsets) else self._start + self.size
+        return self.offsets[number - 1] + shift, end
 
     def parts(self, count: int) -> Iterator[RowList]:
         """The same rows as several lists of at most `count`.

@@ -42,6 +42,32 @@ def test_repr_shows_no_row() -> None:
     assert RowList.of([b"a"]) != b"a"
 
 
+BITS = st.binary(max_size=6).map(lambda data: bytes(byte & 1 for byte in data))
+
+
+@given(
+    st.lists(BITS) | st.integers(0, 5).flatmap(lambda n: st.lists(BITS.filter(lambda row: len(row) == n))),
+    BITS.filter(bool),
+    st.integers(0, 3),
+)
+def test_the_first_row_with_a_piece_is_found_without_cutting(rows: list[bytes], piece: bytes, at: int) -> None:
+    def first(some: list[bytes]) -> bytes | None:
+        return next((row for row in some if row[at : at + len(piece)] == piece), None)
+
+    made = RowList.of(rows)
+    middle = RowList.within(b"1" + made.data + b"1", 1, 1 + made.size, row_size=made.row_size, offsets=made.offsets)
+    assert made.seek(piece, at) == middle.seek(piece, at) == first(rows)
+    for number, part in enumerate(made.parts(2)):
+        assert part.seek(piece, at) == first(rows[2 * number : 2 * number + 2])
+
+
+def test_a_piece_that_stands_everywhere_else_is_not_sought_for_ever() -> None:
+    rows = RowList.of([bytes(99) + b"1"] * 2)
+    assert rows.seek(b"1", 99) == bytes(99) + b"1"
+    with pytest.raises(LookupError):
+        rows.seek(b"\0", 99)
+
+
 @pytest.mark.parametrize(
     ("data", "size", "offsets", "text"),
     [

@@ -74,6 +74,9 @@ const PLAYER: Shape = Shape {
     },
 };
 
+/// Lookups after which every client has what it needs for many.
+const SOME: usize = 20;
+
 /// What one run is to do.
 struct Plan {
     table: String,
@@ -114,6 +117,11 @@ impl Plan {
         std::hint::black_box((self.shape.find)(db, self.keys[0]));
         found.note("find", start);
         found.set("find_memory", memory.growth());
+        for key in self.keys.iter().take(SOME).skip(1) {
+            std::hint::black_box((self.shape.find)(db, *key));
+        }
+        found.note("find_some", start);
+        found.set("find_some_memory", memory.growth());
         let start = Clock::now();
         let sum: i64 = self.keys.iter().map(|key| i64::from((self.shape.find)(db, *key))).sum();
         found.set("find_each", start.since().0 / self.keys.len() as f64);
