@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -140,32 +139,50 @@ class _LinkedCore:
 class _Turns:
     """Who may touch the core. Two locks, so that the thread that applies messages cannot keep the others out.
 
-    Everybody else holds both. That thread takes the first for a moment before each step, and so steps behind whoever
-    has come meanwhile. Both are entered by `with` alone, which Ctrl-C cannot interrupt half-way.
+    Everybody else holds both. That thread takes the first for a moment before a step if anybody waits, and so steps
+    behind whoever has come meanwhile. The others enter both by `with` alone, which Ctrl-C cannot interrupt half-way.
     """
 
     def __init__(self) -> None:
         self._door = threading.RLock()
         self._room = threading.RLock()
+        self._guests: deque[None] = deque()  # one for each of the others that is inside or waits
         self._stepping: int | None = None
 
     def run(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do something while nobody else touches the core."""
         if self._stepping == threading.get_ident():  # a destructor in the middle of a step: it must not wait outside
             return act(*args, **kwargs)
-        with self._door, self._room:
-            return act(*args, **kwargs)
+        self._guests.append(None)
+        try:
+            with self._door, self._room:
+                return act(*args, **kwargs)
+        finally:
+            self._guests.pop()
 
     def step(self, act: Callable[[], R]) -> R:
         """As `run`, for the thread that applies messages."""
-        with self._door:
-            self._room.acquire()
-        self._stepping = threading.get_ident()
-        try:
-            return act()
-        finally:
-            self._stepping = None
-            self._room.release()
+        return next(self.steps(iter(act, _NO_MORE)))
+
+    def steps(self, items: Iterator[R]) -> Iterator[R]:
+        """What an iterator has, for the thread that applies messages: each is taken in a step of its own."""
+        guests, door, enter, leave = self._guests, self._door, self._room.acquire, self._room.release
+        this_thread = threading.get_ident()
+        while True:
+            if guests:
+                with door:
+                    enter()
+            else:
+                enter()
+            self._stepping = this_thread
+            try:
+                item = next(items, _NO_MORE)
+            finally:
+                self._stepping = None
+                leave()
+            if item is _NO_MORE:
+                return
+            yield cast("R", item)
 
 
 class OnEvent(Protocol):
@@ -254,9 +271,7 @@ class BlockingDriver:
 
         In between, others may.
         """
-        take = partial(next, items, _NO_MORE)
-        while (item := self._turns.step(take)) is not _NO_MORE:
-            yield cast("R", item)
+        return self._turns.steps(items)
 
     def wake(self) -> None:
         """Say that something may have to be sent or told, or that something else is needed now."""
