@@ -16,13 +16,14 @@ called.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from spacetimedb_proto.door import door
 
 if TYPE_CHECKING:
     from os import PathLike
     from ssl import SSLContext
+    from typing import Unpack
 
     from spacetimedb_proto.backoff import Backoff
     from spacetimedb_proto.connection import Timeouts
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from .blocking_connection import Connection
     from .blocking_host import BlockingPending, BlockingStream
     from .tokens import Token
-    from .typed import Package
+    from .typed import BlockingOptions, BlockingPackage
+
+    _Connection = TypeVar("_Connection", bound=Connection)
 else:
     __getattr__, __dir__ = door(
         __name__,
@@ -45,12 +48,19 @@ else:
 __all__ = ["BlockingPending", "BlockingStream", "Connection", "connect"]
 
 
-def connect(  # noqa: PLR0913 - each option is one that users name
+@overload
+def connect(
+    uri: str, database: str, *, bindings: BlockingPackage[_Connection], **options: Unpack[BlockingOptions]
+) -> _Connection: ...
+
+
+@overload
+def connect(  # the options stand here one by one for those who read the signature
     uri: str,
     database: str,
     *,
     token: Token | None = None,
-    bindings: Package[Any] | None = None,
+    bindings: None = None,
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
     compression: Compression | None = None,
     light: bool = False,
@@ -61,7 +71,26 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     ssl: SSLContext | None = None,
     record: str | PathLike[str] | None = None,
     timeout: float | None = None,
-) -> Connection:
+) -> Connection: ...
+
+
+def connect(  # noqa: PLR0913 - each option is one that users name
+    uri: str,
+    database: str,
+    *,
+    token: Token | None = None,
+    bindings: BlockingPackage[Any] | None = None,
+    protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
+    compression: Compression | None = None,
+    light: bool = False,
+    confirmed: bool | None = None,
+    reconnect: Backoff | bool | None = True,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    ssl: SSLContext | None = None,
+    record: str | PathLike[str] | None = None,
+    timeout: float | None = None,
+) -> Any:
     """Connect to a database, and wait until the server has greeted.
 
     Close it with `close()`, or have `with` do so. Any thread may use it.
@@ -71,7 +100,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
             gives tokens may block, and must not be a coroutine function.
         database: Name or identity of the database.
         token: The token to connect with, or where it comes from.
-        bindings: A generated package, into whose classes rows are read.
+        bindings: A generated package, for static types, into whose classes rows are read.
         protocols: What to offer.
         compression: Of large messages.
         light: v1 only: be told of other clients' transactions without who caused them.

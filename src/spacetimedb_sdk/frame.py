@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, overload
 
 from spacetimedb_proto.backoff import Backoff
 from spacetimedb_proto.bursts import Burst
@@ -48,11 +48,14 @@ from .token_keeper import TokenKeeper
 from .tokens import Token
 
 if TYPE_CHECKING:
-    from .typed import Package
+    from typing import Unpack
+
+    from .typed import ConnectOptions, FramePackage
 
 __all__ = ["Connection", "FramePending", "FrameStream", "connect"]
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Connection")
 
 ConnectCallback: TypeAlias = Callable[["Connection"], object]
 
@@ -271,12 +274,17 @@ class Connection(BaseConnection):
         return self._driver.last_received
 
 
-def connect(  # noqa: PLR0913 - each option is one that users name
+@overload
+def connect(uri: str, database: str, *, bindings: FramePackage[C], **options: Unpack[ConnectOptions]) -> C: ...
+
+
+@overload
+def connect(  # the options stand here one by one for those who read the signature
     uri: str,
     database: str,
     *,
     token: Token | None = None,
-    bindings: Package[Any] | None = None,
+    bindings: None = None,
     protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
     compression: Compression | None = None,
     light: bool = False,
@@ -286,7 +294,25 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     timeouts: Timeouts | None = None,
     ssl: tls.SSLContext | None = None,
     record: str | PathLike[str] | None = None,
-) -> Connection:
+) -> Connection: ...
+
+
+def connect(  # noqa: PLR0913 - each option is one that users name
+    uri: str,
+    database: str,
+    *,
+    token: Token | None = None,
+    bindings: FramePackage[Any] | None = None,
+    protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
+    compression: Compression | None = None,
+    light: bool = False,
+    confirmed: bool | None = None,
+    reconnect: Backoff | bool | None = True,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    ssl: tls.SSLContext | None = None,
+    record: str | PathLike[str] | None = None,
+) -> Any:
     """Begin to connect to a database: nothing is opened or sent before the first `frame_tick`, and none of it waits.
 
     With TLS and without `ssl`, the settings are made here, which takes some tens of milliseconds.
@@ -296,7 +322,7 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         database: Name or identity of the database.
         token: The token to connect with, or where it comes from, as for `spacetimedb_sdk.connect`. It is asked for
             inside a tick, so a source must not take long, and cannot be awaited.
-        bindings: A generated package, into whose classes rows are read.
+        bindings: A generated package, for static types, into whose classes rows are read.
         protocols: What to offer, of `"v3.bsatn"`, `"v2.bsatn"`, `"v1.bsatn"`, `"v1.json"`. The server chooses.
         compression: `"brotli"`, `"gzip"` or `"none"` for large messages; by default the best that is installed, and
             none on loopback. A large message is inflated in one step, some milliseconds for each megabyte.

@@ -88,7 +88,8 @@ def spacetimedb_connect(spacetimedb_server: Server) -> Iterator[Callable[..., Co
 
         def connect_another(**options: Any) -> Connection:
             options.setdefault("timeout", PATIENCE)
-            return clients.enter_context(connect(spacetimedb_server.uri, spacetimedb_server.database, **options))
+            client: Connection = connect(spacetimedb_server.uri, spacetimedb_server.database, **options)
+            return clients.enter_context(client)
 
         yield connect_another
 

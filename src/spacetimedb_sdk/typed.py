@@ -8,10 +8,12 @@ from spacetimedb_proto.door import aliases
 __getattr__, __dir__ = aliases(
     __name__,
     {
+        "BlockingConnection": "spacetimedb_sdk.blocking_connection:Connection",
         "Column": "spacetimedb_sdk.sql:Field",
         "Connection": "spacetimedb_sdk.async_connection:Connection",
         "Context": "spacetimedb_sdk.bindings.context:Context",
         "Fields": "spacetimedb_sdk.sql:Fields",
+        "FrameConnection": "spacetimedb_sdk.frame:Connection",
         "KeyedTable": "spacetimedb_sdk.bindings.tables:TableHandle",
         "Procedure": "spacetimedb_sdk.bindings.functions:Procedure",
         "Reducer": "spacetimedb_sdk.bindings.functions:Reducer",

@@ -4,7 +4,22 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from os import PathLike
 from ssl import SSLContext
-from typing import Any, Generic, Never, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Never,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
+
+from typing_extensions import TypeVar as TypeVarWithDefault
 
 from spacetimedb_proto import cache
 from spacetimedb_proto.backoff import Backoff
@@ -14,12 +29,16 @@ from spacetimedb_proto.errors import DecodeError
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.options import Compression
 
-from . import async_connection
+from . import async_connection, blocking_connection, frame
 from .async_connection import AsyncPending, AsyncStream, Connecting
 from .bindings import context, functions, subscription, tables
 from .bindings.generated import Bindings
 from .bindings.listeners import Listener
+from .bindings.pending import Pending
+from .bindings.streams import Stream
 from .bindings.unread import Overflow
+from .blocking_host import BlockingPending, BlockingStream
+from .frame_scripts import FramePending, FrameStream
 from .sql import Condition, Field, Query
 from .tabular import Rows
 from .tokens import Token
@@ -28,12 +47,43 @@ _Row = TypeVar("_Row")
 _Columns = TypeVar("_Columns")
 _Value = TypeVar("_Value")
 _Thing = TypeVar("_Thing")
-_Context = TypeVar("_Context")
-_Tables = TypeVar("_Tables")
-_Reducers = TypeVar("_Reducers")
-_Procedures = TypeVar("_Procedures")
+_Context_co = TypeVar("_Context_co", covariant=True)
+_Tables_co = TypeVar("_Tables_co", covariant=True)
+_Reducers_co = TypeVar("_Reducers_co", covariant=True)
+_Procedures_co = TypeVar("_Procedures_co", covariant=True)
 _Connection_co = TypeVar("_Connection_co", bound=async_connection.Connection, covariant=True)
+_BlockingConnection_co = TypeVar("_BlockingConnection_co", bound=blocking_connection.Connection, covariant=True)
+_FrameConnection_co = TypeVar("_FrameConnection_co", bound=frame.Connection, covariant=True)
+_Params = ParamSpec("_Params")
 _Skip: TypeAlias = Callable[[DecodeError], object] | None
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+# What drives a connection decides what its calls and streams are. These stand for that in types; there are no such
+# classes while a program runs. A callback that any host may call gets a context of `Host`.
+class Host: ...
+class Awaiting(Host): ...
+class Blocking(Host): ...
+class InCallback(Host): ...  # of a connection that blocks: nothing is waited for there
+class Ticking(Host): ...
+
+Host_co = TypeVarWithDefault("Host_co", bound=Host, covariant=True, default=Host)  # noqa: PYI001 - packages use it
+
+class OnHost(Generic[Host_co]): ...
+
+# What is called on a server: written as a method that returns what comes of it, which its host then wraps.
+class call(Generic[_Params, _Value]):  # noqa: N801 - a decorator
+    def __init__(self, method: Callable[Concatenate[Any, _Params], _Value]) -> None: ...
+    @overload
+    def __get__(self, instance: OnHost[Awaiting], owner: object) -> Callable[_Params, AsyncPending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Blocking], owner: object) -> Callable[_Params, _Value]: ...
+    @overload
+    def __get__(self, instance: OnHost[InCallback], owner: object) -> Callable[_Params, BlockingPending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Ticking], owner: object) -> Callable[_Params, FramePending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Host], owner: object) -> Callable[_Params, Pending[_Value]]: ...
 
 # --- rows and how they change -----------------------------------------------------------------------------------------
 
@@ -61,35 +111,50 @@ class TableQuery(Generic[_Row, _Columns]):
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
-class Table(tables.TableHandle, Generic[_Row, _Columns, _Context]):
+class Table(tables.TableHandle, OnHost[Host_co], Generic[_Row, _Columns, _Context_co, Host_co]):
     def __iter__(self) -> Iterator[_Row]: ...
     def where(self, condition: Callable[[_Columns], Condition] | None = None) -> RowQuery[_Row]: ...
     def on_insert(  # type: ignore[override]
-        self, callback: Callable[[_Context, _Row], object]
-    ) -> Listener[Callable[[_Context, _Row], object]]: ...
+        self, callback: Callable[[_Context_co, _Row], object]
+    ) -> Listener[Callable[[_Context_co, _Row], object]]: ...
     def on_delete(  # type: ignore[override]
-        self, callback: Callable[[_Context, _Row], object]
-    ) -> Listener[Callable[[_Context, _Row], object]]: ...
+        self, callback: Callable[[_Context_co, _Row], object]
+    ) -> Listener[Callable[[_Context_co, _Row], object]]: ...
     # Only a row with a primary key can be updated: see KeyedTable.
     def on_update(self, callback: Never) -> None: ...  # type: ignore[override]
     def on_changes(  # type: ignore[override]
-        self, callback: Callable[[_Context, TableChange[_Row]], object]
-    ) -> Listener[Callable[[_Context, TableChange[_Row]], object]]: ...
-    def changes(self, *, buffer: int = ..., overflow: Overflow = "error") -> AsyncStream[Change[_Row]]: ...
+        self, callback: Callable[[_Context_co, TableChange[_Row]], object]
+    ) -> Listener[Callable[[_Context_co, TableChange[_Row]], object]]: ...
+    @overload
+    def changes(
+        self: Table[_Row, Any, Any, Awaiting], *, buffer: int = ..., overflow: Overflow = ...
+    ) -> AsyncStream[Change[_Row]]: ...
+    @overload
+    def changes(
+        self: Table[_Row, Any, Any, InCallback], *, buffer: int = ..., overflow: Overflow = ...
+    ) -> BlockingStream[Change[_Row]]: ...
+    @overload
+    def changes(
+        self: Table[_Row, Any, Any, Ticking], *, buffer: int = ..., overflow: Overflow = ...
+    ) -> FrameStream[Change[_Row]]: ...
+    @overload
+    def changes(self, *, buffer: int = ..., overflow: Overflow = ...) -> Stream[Change[_Row]]: ...
 
-class KeyedTable(Table[_Row, _Columns, _Context]):
+class KeyedTable(Table[_Row, _Columns, _Context_co, Host_co]):
     def on_update(  # type: ignore[override]
-        self, callback: Callable[[_Context, _Row, _Row], object]
-    ) -> Listener[Callable[[_Context, _Row, _Row], object]]: ...
+        self, callback: Callable[[_Context_co, _Row, _Row], object]
+    ) -> Listener[Callable[[_Context_co, _Row, _Row], object]]: ...
 
 # --- functions --------------------------------------------------------------------------------------------------------
 
-class Reducer(functions.Reducer, Generic[_Context]):
+class Reducer(functions.Reducer, OnHost[Host_co], Generic[_Context_co, Host_co]):
+    __call__: Any  # each has a `call` of its own
     def on_outcome(  # type: ignore[override]
-        self, callback: Callable[[_Context], object]
-    ) -> Listener[Callable[[_Context], object]]: ...
+        self, callback: Callable[[_Context_co], object]
+    ) -> Listener[Callable[[_Context_co], object]]: ...
 
-Procedure = functions.Procedure
+class Procedure(functions.Procedure, OnHost[Host_co], Generic[Host_co]):
+    __call__: Any  # as above
 
 # --- the whole --------------------------------------------------------------------------------------------------------
 
@@ -101,45 +166,100 @@ class Things(Generic[_Thing]):
     def __contains__(self, name: object) -> bool: ...
     def __len__(self) -> int: ...
 
-class Context(context.Context, Generic[_Tables, _Reducers, _Procedures]):
+class Context(context.Context, Generic[_Tables_co, _Reducers_co, _Procedures_co]):
     @property
-    def db(self) -> _Tables: ...  # type: ignore[override]
+    def db(self) -> _Tables_co: ...  # type: ignore[override]
     @property
-    def reducers(self) -> _Reducers: ...  # type: ignore[override]
+    def reducers(self) -> _Reducers_co: ...  # type: ignore[override]
     @property
-    def procedures(self) -> _Procedures: ...  # type: ignore[override]
+    def procedures(self) -> _Procedures_co: ...  # type: ignore[override]
 
-class Subscription(subscription.Subscription, Generic[_Context]):
+class Subscription(subscription.Subscription, OnHost[Host_co], Generic[_Context_co, Host_co]):
     def on_applied(  # type: ignore[override]
-        self, callback: Callable[[_Context], object]
-    ) -> Listener[Callable[[_Context], object]]: ...
+        self, callback: Callable[[_Context_co], object]
+    ) -> Listener[Callable[[_Context_co], object]]: ...
     def on_ended(  # type: ignore[override]
-        self, callback: Callable[[_Context], object]
-    ) -> Listener[Callable[[_Context], object]]: ...
-    def unsubscribe(self, *, timeout: float | None = None) -> AsyncPending[None]: ...
-    def replace(self, *queries: str, timeout: float | None = None) -> AsyncPending[Self]: ...
+        self, callback: Callable[[_Context_co], object]
+    ) -> Listener[Callable[[_Context_co], object]]: ...
+    @call
+    def unsubscribe(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *, timeout: float | None = None
+    ) -> None: ...
+    @call
+    def replace(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *queries: str, timeout: float | None = None
+    ) -> Subscription[_Context_co, Host_co]: ...
     def __await__(self) -> Generator[Any, Any, Self]: ...
 
-class Connection(async_connection.Connection, Generic[_Context, _Tables, _Reducers, _Procedures]):
+class Connection(async_connection.Connection, Generic[_Context_co, _Tables_co, _Reducers_co, _Procedures_co]):
     @property
-    def db(self) -> _Tables: ...  # type: ignore[override]
+    def db(self) -> _Tables_co: ...  # type: ignore[override]
     @property
-    def reducers(self) -> _Reducers: ...  # type: ignore[override]
+    def reducers(self) -> _Reducers_co: ...  # type: ignore[override]
     @property
-    def procedures(self) -> _Procedures: ...  # type: ignore[override]
+    def procedures(self) -> _Procedures_co: ...  # type: ignore[override]
     def subscribe(
         self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context]: ...
+    ) -> Subscription[_Context_co, Awaiting]: ...
     def subscribe_to_all_tables(
         self, *, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context]: ...
+    ) -> Subscription[_Context_co, Awaiting]: ...
     @overload
     def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> AsyncPending[Rows[_Row]]: ...
     @overload
     def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[Rows[Any]]: ...
     def on_disconnect(  # type: ignore[override]
-        self, callback: Callable[[_Context], object]
-    ) -> Listener[Callable[[_Context], object]]: ...
+        self, callback: Callable[[_Context_co], object]
+    ) -> Listener[Callable[[_Context_co], object]]: ...
+
+class BlockingConnection(
+    blocking_connection.Connection, Generic[_Context_co, _Tables_co, _Reducers_co, _Procedures_co]
+):
+    @property
+    def db(self) -> _Tables_co: ...  # type: ignore[override]
+    @property
+    def reducers(self) -> _Reducers_co: ...  # type: ignore[override]
+    @property
+    def procedures(self) -> _Procedures_co: ...  # type: ignore[override]
+    def subscribe(
+        self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None
+    ) -> Subscription[_Context_co, Blocking]: ...
+    def subscribe_to_all_tables(
+        self, *, cache: CachePolicy = "full", timeout: float | None = None
+    ) -> Subscription[_Context_co, Blocking]: ...
+    @overload
+    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> Rows[_Row]: ...
+    @overload
+    def query(self, query: str, *, timeout: float | None = None) -> Rows[Any]: ...
+    def on_disconnect(  # type: ignore[override]
+        self, callback: Callable[[_Context_co], object]
+    ) -> Listener[Callable[[_Context_co], object]]: ...
+
+class FrameConnection(frame.Connection, Generic[_Context_co, _Tables_co, _Reducers_co, _Procedures_co]):
+    @property
+    def db(self) -> _Tables_co: ...  # type: ignore[override]
+    @property
+    def reducers(self) -> _Reducers_co: ...  # type: ignore[override]
+    @property
+    def procedures(self) -> _Procedures_co: ...  # type: ignore[override]
+    def subscribe(
+        self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None
+    ) -> Subscription[_Context_co, Ticking]: ...
+    def subscribe_to_all_tables(
+        self, *, cache: CachePolicy = "full", timeout: float | None = None
+    ) -> Subscription[_Context_co, Ticking]: ...
+    @overload
+    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> FramePending[Rows[_Row]]: ...
+    @overload
+    def query(self, query: str, *, timeout: float | None = None) -> FramePending[Rows[Any]]: ...
+    def on_disconnect(  # type: ignore[override]
+        self, callback: Callable[[_Context_co], object]
+    ) -> Listener[Callable[[_Context_co], object]]: ...
+    @property
+    def opened(self) -> Pending[Self]: ...  # type: ignore[override]
+    def on_connect(  # type: ignore[override]
+        self, callback: Callable[[Self], object]
+    ) -> Listener[Callable[[Self], object]]: ...
 
 # --- connecting -------------------------------------------------------------------------------------------------------
 
@@ -156,11 +276,22 @@ class ConnectOptions(TypedDict, total=False):
     ssl: SSLContext | None
     record: str | PathLike[str] | None
 
+class BlockingOptions(ConnectOptions, total=False):
+    timeout: float | None
+
 # `connect` of a generated package: connects to a database that serves its module.
 class Connect(Protocol[_Connection_co]):
     def __call__(self, uri: str, database: str, **options: Unpack[ConnectOptions]) -> Connecting[_Connection_co]: ...
 
-# A generated package, for `connect(..., bindings=package)`.
+# A generated package, for the `connect(..., bindings=package)` of each host.
 class Package(Protocol[_Connection_co]):
     @property
-    def BINDINGS(self) -> Bindings[_Connection_co]: ...  # noqa: N802 - a constant of the package
+    def BINDINGS(self) -> Bindings[_Connection_co, Any, Any]: ...  # noqa: N802 - a constant of the package
+
+class BlockingPackage(Protocol[_BlockingConnection_co]):
+    @property
+    def BINDINGS(self) -> Bindings[Any, _BlockingConnection_co, Any]: ...  # noqa: N802 - as above
+
+class FramePackage(Protocol[_FrameConnection_co]):
+    @property
+    def BINDINGS(self) -> Bindings[Any, Any, _FrameConnection_co]: ...  # noqa: N802 - as above

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Bindings", "Classes", "TableQuery", "aliases", "bindings", "bindings_of", "queries"]
 
-C_co = TypeVar("C_co", covariant=True)
+A_co = TypeVar("A_co", covariant=True)
+B_co = TypeVar("B_co", covariant=True)
+F_co = TypeVar("F_co", covariant=True)
 
 OLDER: Final = "; the bindings are older than the server's module"
 
 
-class Bindings(Generic[C_co]):
+class Bindings(Generic[A_co, B_co, F_co]):
     """A generated package, as `connect(..., bindings=package)` takes it.
+
+    Its types are those of the package's connections: one that awaits, one that blocks, one for frame loops.
 
     Args:
         package: The package's `__name__`.
@@ -105,19 +109,19 @@ class Bindings(Generic[C_co]):
         return f"<bindings {self.package}>"
 
 
-def bindings(package: str, schema_hash: str, *, private: bool = False) -> Bindings[Any]:
+def bindings(package: str, schema_hash: str, *, private: bool = False) -> Bindings[Any, Any, Any]:
     """The bindings of a package, which its stub knows better."""
-    made: Bindings[Any] = Bindings(package, schema_hash, private=private)
+    made: Bindings[Any, Any, Any] = Bindings(package, schema_hash, private=private)
     return made
 
 
-def bindings_of(package: object) -> Bindings[Any]:
+def bindings_of(package: object) -> Bindings[Any, Any, Any]:
     """The bindings in a generated package.
 
     Raises:
         TypeError: It is none.
     """
-    found: Bindings[Any] | None = getattr(package, "BINDINGS", None)
+    found: Bindings[Any, Any, Any] | None = getattr(package, "BINDINGS", None)
     if not isinstance(found, Bindings):
         raise TypeError(f"bindings: expected a package written by `spacetimedb-sdk generate`, got {package!r}")
     return found

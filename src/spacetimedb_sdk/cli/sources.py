@@ -45,7 +45,7 @@ def wasm_schema(path: Path) -> Schema:
         raise typer.BadParameter(str(error), param_hint="--wasm") from None
 
 
-def package_bindings(folder: Path) -> Bindings[Any]:
+def package_bindings(folder: Path) -> Bindings[Any, Any, Any]:
     """The bindings in a generated package.
 
     Args:

@@ -150,7 +150,8 @@ class Target:
         """
         from ..blocking import connect
 
-        return connect(self.uri, self.name, token=self.token, timeout=self.timeout, **options)
+        connection: Connection = connect(self.uri, self.name, token=self.token, timeout=self.timeout, **options)
+        return connection
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:

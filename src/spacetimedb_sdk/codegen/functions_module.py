@@ -30,7 +30,8 @@ def functions_stub(plan: Plan, kind: Kind) -> str:
     annotations = Annotations(plan, scope)
     body = [line for function in functions for line in _function(function, kind, annotations)]
     attributes = [function.attribute for function in functions]
-    things = [(function.attribute, scope.own(function.name, attributes)) for function in functions]
+    host = scope.name(TYPED, "Host_co", attributes)
+    things = [(function.attribute, f"{scope.own(function.name, attributes)}[{host}]") for function in functions]
     element = scope.name(SDK, kind.capitalize())
     about = f"The {kind}s that clients may call: `conn.{kind}s`."
     body += collection(scope, _collection(kind), about, element, things)
@@ -39,16 +40,15 @@ def functions_stub(plan: Plan, kind: Kind) -> str:
 
 def _function(function: FunctionPlan, kind: Kind, annotations: Annotations) -> list[str]:
     scope = annotations.scope
-    base = f"{scope.module(TYPED)}.{kind.capitalize()}"
-    if kind == "reducer":
-        base += f"[{scope.name('.connection', 'Context')}]"
+    typed, host = scope.module(TYPED), scope.name(TYPED, "Host_co")
+    told = f"{scope.name('.connection', 'Context')}[{host}], " if kind == "reducer" else ""
     params = [f"{name}: {annotations.of(node, given=True)}" for name, node in function.params]
     returns = scope.name(SDK, "ReducerEvent") if function.returns is None else annotations.of(function.returns)
-    pending = scope.name(SDK, "AsyncPending")
     return [
-        *class_head(function.name, base),
+        *class_head(function.name, f"{typed}.{kind.capitalize()}[{told}{host}]"),
         f"    {doc(f'The {kind} `{prose(function.function.name)}`.')}",
         "",
-        *signature("    ", "def __call__", ["self", *params], f"{pending}[{returns}]"),
+        f"    @{typed}.call",
+        *signature("    ", "def __call__", ["self", *params], returns),
         "",
     ]

@@ -17,7 +17,14 @@ from .types_module import types_code, types_stub
 
 __all__ = ["generate"]
 
-_CONNECTION: Final = ["Context", "Connection"]
+_CONNECTIONS: Final = {
+    "BlockingConnection": ("Blocking", "InCallback", "which blocks"),
+    "Connection": ("Awaiting", "Awaiting", "for asyncio and trio"),
+    "FrameConnection": ("Ticking", "Ticking", "for frame loops"),
+}
+"""The connection of each host, with what stands for the host in types: where it calls, and inside of its callbacks."""
+
+_CONNECTION: Final = ["Context", *_CONNECTIONS]
 
 
 def generate(schema: Schema, *, package_name: str, include_private: bool = False) -> dict[str, str]:
@@ -67,8 +74,7 @@ def _about(plan: Plan, package_name: str) -> list[str]:
 
 def _init_code(plan: Plan, package_name: str) -> str:
     targets = {
-        "Connection": ".connection:Connection",
-        "Context": ".connection:Context",
+        **{name: f".connection:{name}" for name in _CONNECTION},
         "query": ".tables:query",
         **{name: f".{name}:" for name in OWN_MODULES},
         **{name: f".types:{name}" for name in plan.exported},
@@ -94,7 +100,7 @@ def _init_code(plan: Plan, package_name: str) -> str:
 
 def _init_stub(plan: Plan, package_name: str) -> str:
     exported = list(plan.exported)
-    scope = Scope(".", ["SCHEMA_HASH", "BINDINGS", "connect", "Connection", "Context", "query", *exported])
+    scope = Scope(".", ["SCHEMA_HASH", "BINDINGS", "connect", *_CONNECTION, "query", *exported])
     bindings = scope.name("spacetimedb_sdk.bindings.generated", "Bindings")
     connect, text = scope.name(TYPED, "Connect"), scope.name("builtins", "str")
     lines = [
@@ -107,7 +113,7 @@ def _init_stub(plan: Plan, package_name: str) -> str:
         *(code_list("from .types import ", [f"{name} as {name}" for name in exported]) if exported else []),
         "",
         f"SCHEMA_HASH: {text}",
-        f"BINDINGS: {bindings}[Connection]",
+        f"BINDINGS: {bindings}[Connection, BlockingConnection, FrameConnection]",
         f"connect: {connect}[Connection]",
     ]
     return module_text(lines)
@@ -132,7 +138,9 @@ def _connection_code() -> str:
 
 def _connection_stub() -> str:
     lines = [
-        doc("The connection, and what callbacks are told."),
+        doc("The connection of each host, and what callbacks are told."),
+        "",
+        "from typing import Generic",
         "",
         "from spacetimedb_sdk import typed",
         "",
@@ -140,10 +148,25 @@ def _connection_stub() -> str:
         "from .reducers import Reducers",
         "from .tables import Tables",
         "",
-        "class Context(typed.Context[Tables, Reducers, Procedures]):",
+        "class Context(",
+        "    typed.Context[",
+        "        Tables[typed.Host_co], Reducers[typed.Host_co], Procedures[typed.Host_co]",
+        "    ],",
+        "    Generic[typed.Host_co],",
+        "):",
         '    """The first argument of every callback."""',
-        "",
-        "class Connection(typed.Connection[Context, Tables, Reducers, Procedures]):",
-        '    """A connection to a database that serves this module."""',
     ]
+    for name, (host, told, about) in _CONNECTIONS.items():
+        lines += [
+            "",
+            f"class {name}(",
+            f"    typed.{name}[",
+            f"        Context[typed.{told}],",
+            f"        Tables[typed.{told}],",
+            f"        Reducers[typed.{host}],",
+            f"        Procedures[typed.{host}],",
+            "    ]",
+            "):",
+            f'    """A connection to a database that serves this module, {about}."""',
+        ]
     return module_text(lines)

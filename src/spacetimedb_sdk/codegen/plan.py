@@ -32,7 +32,16 @@ __all__ = ["FunctionPlan", "Kind", "Plan", "TablePlan", "TypePlan", "left_out"]
 
 Kind: TypeAlias = Literal["reducer", "procedure"]
 
-OWN_NAMES = ("BINDINGS", "Connection", "Context", "SCHEMA_HASH", "connect", "query")
+OWN_NAMES = (
+    "BINDINGS",
+    "BlockingConnection",
+    "Connection",
+    "Context",
+    "FrameConnection",
+    "SCHEMA_HASH",
+    "connect",
+    "query",
+)
 """What a package has of its own, beside types."""
 
 OWN_MODULES = ("connection", "procedures", "reducers", "tables", "types")

@@ -77,7 +77,8 @@ def _handle(table: TablePlan, annotations: Annotations) -> list[str]:
     scope = annotations.scope
     base, context = scope.name(TYPED, _base(table)), scope.name(".connection", "Context")
     what = f"The {_kind(table)} `{table.table.name}`{_remarks(table)}."
-    bases = f"{base}[{annotations.of(table.row)}, {table.columns_name}, {context}]"
+    host = scope.name(TYPED, "Host_co")
+    bases = f"{base}[{annotations.of(table.row)}, {table.columns_name}, {context}[{host}], {host}]"
     lines = [
         *class_head(table.handle, bases),
         f"    {doc(what)}",
@@ -146,7 +147,8 @@ def _self(names: Iterable[str]) -> str:
 def _collections(plan: Plan, annotations: Annotations) -> list[str]:
     scope = annotations.scope
     every = [table.attribute for table in plan.tables]
-    handles = [(table.attribute, scope.own(table.handle, every)) for table in plan.tables]
+    host = scope.name(TYPED, "Host_co", every)
+    handles = [(table.attribute, f"{scope.own(table.handle, every)}[{host}]") for table in plan.tables]
     queried = [table for table in plan.tables if not table.table.takes_arguments]
     some = [table.attribute for table in queried]
     query = scope.name(TYPED, "TableQuery", some)
@@ -158,6 +160,11 @@ def _collections(plan: Plan, annotations: Annotations) -> list[str]:
     return [
         *collection(scope, "Tables", "The tables and views: `conn.db`.", scope.name(SDK, "TableHandle"), handles),
         *collection(
-            scope, "Queries", "Queries for the rows of tables and views.", f"{query}[{anything}, {anything}]", queries
+            scope,
+            "Queries",
+            "Queries for the rows of tables and views.",
+            f"{query}[{anything}, {anything}]",
+            queries,
+            has_host=False,
         ),
     ]

@@ -103,10 +103,16 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in items]
 
 
-def class_head(name: str, base: str) -> list[str]:
-    """The first line of a class with one base."""
+def class_head(name: str, *bases: str) -> list[str]:
+    """The first line of a class, in several if it does not fit on one."""
+    base = ", ".join(bases)
     line = f"class {name}({base}):"
-    return [line] if len(line) <= WIDTH else [f"class {name}(", *annotated("    ", base), "):"]
+    if len(line) <= WIDTH:
+        return [line]
+    if len(bases) == 1:
+        return [f"class {name}(", *annotated("    ", base), "):"]
+    inner = [f"    {base}"] if len(base) + 4 <= WIDTH else [f"    {each}," for each in bases]
+    return [f"class {name}(", *inner, "):"]
 
 
 def call(indent: str, start: str, items: Sequence[str], end: str) -> list[str]:

@@ -16,7 +16,9 @@ GENERATED: Final = "from spacetimedb_sdk.bindings import generated as __generate
 """The import of what every module runs on, under a name that no schema's name becomes."""
 
 
-def collection(scope: Scope, name: str, about: str, element: str, things: Sequence[tuple[str, str]]) -> list[str]:
+def collection(
+    scope: Scope, name: str, about: str, element: str, things: Sequence[tuple[str, str]], *, has_host: bool = True
+) -> list[str]:
     """A class whose properties are the things of a schema that have a name.
 
     Args:
@@ -25,10 +27,14 @@ def collection(scope: Scope, name: str, about: str, element: str, things: Sequen
         about: Its docstring.
         element: What its items are, by any name.
         things: Each property's name and type.
+        has_host: Whether the types are those of a host.
     """
     attributes = [attribute for attribute, _ in things]
     decorator = scope.name("builtins", "property", attributes)
-    lines = [*class_head(name, f"{scope.name(TYPED, 'Things')}[{element}]"), f"    {doc(about)}", ""]
+    bases = [f"{scope.name(TYPED, 'Things')}[{element}]"]
+    if has_host:
+        bases.append(f"{scope.name('typing', 'Generic')}[{scope.name(TYPED, 'Host_co')}]")
+    lines = [*class_head(name, *bases), f"    {doc(about)}", ""]
     for attribute, type_ in things:
         lines += [f"    @{decorator}", *signature("    ", f"def {attribute}", ["self"], type_)]
     return [*lines, ""] if things else lines

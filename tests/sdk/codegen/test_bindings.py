@@ -80,6 +80,8 @@ async def test_its_classes_are_arguments(chat, server):
 
 def test_names_for_annotations_are_what_they_stand_for(chat):
     assert chat.Connection is spacetimedb_sdk.Connection
+    assert chat.BlockingConnection is spacetimedb_sdk.blocking.Connection
+    assert chat.FrameConnection is spacetimedb_sdk.frame.Connection
     assert chat.Context is spacetimedb_sdk.Context
     assert chat.tables.PairTable is chat.tables.NoticeTable is spacetimedb_sdk.TableHandle
     assert chat.reducers.AddPairReducer is spacetimedb_sdk.Reducer

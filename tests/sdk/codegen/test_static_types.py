@@ -32,7 +32,7 @@ REVEALED = {
     "row.primitives.n": "float",
     "attrs.evolve(row, id=1)": "EveryType",
     # tables
-    "conn.db.user": "UserTable",
+    "conn.db.user": "UserTable[Awaiting]",
     "conn.db.user.find(identity=me)": "User | None",
     "conn.db.pair.find(id=1)": "Pair | None",
     "conn.db.pair.find(key='a')": "Pair | None",
@@ -42,7 +42,9 @@ REVEALED = {
     "conn.db.pair.count()": "int",
     "conn.db['any name']": "TableHandle",
     "conn.db.pair.changes()": "AsyncStream[Inserted[Pair] | Updated[Pair] | Deleted[Pair]]",
-    "conn.db.pair.on_insert(lambda ctx, row: ctx.db.user.find(identity=me)).callback": "(Context, Pair) -> object",
+    "conn.db.pair.on_insert(lambda ctx, row: ctx.db.user.find(identity=me)).callback": (
+        "(Context[Awaiting], Pair) -> object"
+    ),
     # queries
     "conn.db.pair.where(lambda p: (p.id > 3) & (p.key == 'a'))": "RowQuery[Pair]",
     "chat.query.user.where(lambda u: u.identity == me)": "RowQuery[User]",
@@ -52,17 +54,49 @@ REVEALED = {
     # functions
     "conn.reducers.add_pair(1, 'a', 2, value=3)": "AsyncPending[ReducerEvent]",
     "await conn.reducers.send_message(text='hello')": "ReducerEvent",
-    "conn.reducers.send_message.options(timeout=2)": "SendMessageReducer",
+    "conn.reducers.send_message.options(timeout=2)": "SendMessageReducer[Awaiting]",
     "await conn.procedures.add(1, b=2)": "int",
     "await conn.procedures.fail_procedure()": "tuple[()]",
     "await conn.procedures.add_pair_procedure(1, 'a', 2, 3)": "bool",
     # the whole
     "chat.connect('http://host', 'chat', token='t')": "Connecting[Connection]",
     "spacetimedb_sdk.connect('http://host', 'chat', bindings=chat)": "Connecting[Connection]",
-    "(await spacetimedb_sdk.connect('http://host', 'chat', bindings=chat)).db": "Tables",
-    "await conn.subscribe_to_all_tables()": "Subscription[Context]",
-    "await conn.subscribe(chat.query.pair.where(), cache='keys')": "Subscription[Context]",
+    "(await spacetimedb_sdk.connect('http://host', 'chat', bindings=chat)).db": "Tables[Awaiting]",
+    "await conn.subscribe_to_all_tables()": "Subscription[Context[Awaiting], Awaiting]",
+    "await conn.subscribe(chat.query.pair.where(), cache='keys')": "Subscription[Context[Awaiting], Awaiting]",
+    "await sub.unsubscribe()": "None",
+    "await sub.replace('SELECT * FROM pair')": "Subscription[Context[Awaiting], Awaiting]",
     "chat.SCHEMA_HASH": "str",
+    # in callbacks, whatever host calls them
+    "told.db.user.find(identity=me)": "User | None",
+    "told.db.pair.changes()": "Stream[Inserted[Pair] | Updated[Pair] | Deleted[Pair]]",
+    "told.reducers.add_pair(1, 'a', 2, value=3)": "Pending[ReducerEvent]",
+    "told.procedures.add(1, b=2)": "Pending[int]",
+    # connections that block
+    "blocking.connect('http://host', 'chat', bindings=chat, timeout=5)": "BlockingConnection",
+    "blocking.connect('http://host', 'chat', timeout=5)": "Connection",
+    "held.db.pair.find(id=1)": "Pair | None",
+    "held.db.pair.changes()": "BlockingStream[Inserted[Pair] | Updated[Pair] | Deleted[Pair]]",
+    "held.query(chat.query.pair.where())": "Rows[Pair]",
+    "held.query('SELECT * FROM pair')": "Rows[Any]",
+    "held.reducers.send_message(text='hello')": "ReducerEvent",
+    "held.reducers.add_pair.options(timeout=2)(1, 'a', 2, value=3)": "ReducerEvent",
+    "held.procedures.add(1, b=2)": "int",
+    "held.db.user.on_insert(lambda ctx, row: ctx.procedures.add(1, 2).wait()).callback": (
+        "(Context[InCallback], User) -> object"
+    ),
+    "held.subscribe(chat.query.pair.where())": "Subscription[Context[InCallback], Blocking]",
+    "held.subscribe(chat.query.pair.where()).replace()": "Subscription[Context[InCallback], Blocking]",
+    # connections for frame loops
+    "frame.connect('http://host', 'chat', bindings=chat)": "FrameConnection",
+    "frame.connect('http://host', 'chat')": "Connection",
+    "game.db.pair.find(id=1)": "Pair | None",
+    "game.db.pair.changes()": "FrameStream[Inserted[Pair] | Updated[Pair] | Deleted[Pair]]",
+    "game.query(chat.query.pair.where())": "FramePending[Rows[Pair]]",
+    "game.reducers.send_message(text='hello')": "FramePending[ReducerEvent]",
+    "game.procedures.add(1, b=2).result()": "int",
+    "game.subscribe(chat.query.pair.where()).unsubscribe()": "FramePending[None]",
+    "game.opened": "Pending[FrameConnection]",
 }
 
 REFUSED = [
@@ -86,6 +120,14 @@ REFUSED = [
     "row.colour",
     "chat.connect('http://host', 'chat', colour='red')",
     "chat.EnumWithPayload.U8('text')",
+    "held.reducers.add_pair(1, 2, 3, 4)",
+    "held.procedures.add(1)",
+    "held.db.pair.find(value=1)",
+    "game.reducers.add_pair(1, 'a', 2, value='three')",
+    "game.db.secret",
+    "told.reducers.nothing()",
+    "blocking.connect('http://host', 'chat', bindings=chat, colour='red')",
+    "frame.connect('http://host', 'chat', bindings=chat, timeout=5)",
 ]
 
 PROGRAM = '''
@@ -95,7 +137,7 @@ from typing import assert_never
 import attrs
 import chat
 import spacetimedb_sdk
-from spacetimedb_sdk import Deleted, Identity, Inserted, Updated
+from spacetimedb_sdk import Deleted, Identity, Inserted, Updated, blocking, frame
 
 
 def name(payload: chat.AnyEnumWithPayload) -> str:
@@ -133,9 +175,41 @@ async def follow(conn: chat.Connection) -> None:
                 assert_never(change)
 
 
-async def revealed(conn: chat.Connection, me: Identity, row: chat.EveryType) -> None:
-    """Each of these has one type."""
+def hold(conn: chat.BlockingConnection) -> None:
+    """The same without await."""
+    conn.db.user.on_insert(welcome)
+    conn.subscribe(chat.query.pair.where()).on_applied(lambda ctx: ctx.db.user.count())
+    for change in conn.db.pair.changes():
+        if isinstance(change, Inserted):
+            print(change.row.key)
+
+
+def play(conn: chat.FrameConnection) -> None:
+    """The same in a frame loop."""
+    conn.db.user.on_insert(welcome)
+    conn.on_connect(hail)
+
+    async def story() -> chat.Pair | None:
+        """What a loop runs step by step."""
+        await conn.subscribe(chat.query.pair.where())
+        await conn.reducers.send_message("hello")
+        return conn.db.pair.find(id=await conn.procedures.add(1, 2))
+
+    conn.start(story())
+
+
+def hail(conn: chat.FrameConnection) -> None:
+    """What a frame loop calls when it is connected."""
+    conn.reducers.send_message("hello")
+
+
 '''
+
+ARGUMENTS = (
+    "conn: chat.Connection, held: chat.BlockingConnection, game: chat.FrameConnection, told: chat.Context, "
+    "me: Identity, row: chat.EveryType"
+)
+REFUSING = f"async def refused({ARGUMENTS}) -> None:"
 
 TOOLS = ("mypy", "pyright")
 
@@ -143,8 +217,10 @@ TOOLS = ("mypy", "pyright")
 def program() -> str:
     names = [variant for variant in VARIANTS if variant not in ("Str", "Bytes", "Nothing")]
     text = PROGRAM.replace("{others}", " | ".join(f"chat.EnumWithPayload.{name}()" for name in names)).lstrip()
+    text += f"async def revealed({ARGUMENTS}) -> None:\n"
+    text += "    sub = await conn.subscribe('SELECT * FROM user')\n"
     text += "".join(f"    reveal_type({expression})\n" for expression in REVEALED)
-    text += "\n\nasync def refused(conn: chat.Connection, me: Identity, row: chat.EveryType) -> None:\n"
+    text += f"\n\n{REFUSING}\n"
     return text + "".join(f"    {expression}\n" for expression in REFUSED)
 
 
@@ -236,7 +312,7 @@ def test_every_package_is_typed_to_the_last(report):
 
 
 def test_a_program_that_is_right_is_right(report):
-    limit = line_of("async def refused(conn: chat.Connection, me: Identity, row: chat.EveryType) -> None:")
+    limit = line_of(REFUSING)
     assert {line: error for line, error in report.errors.items() if line < limit} == {}
 
 
