@@ -45,16 +45,18 @@ async def test_other_threads_are_refused_and_sent_where_they_may_go(conn):
 
 async def test_a_subscription_that_others_wait_for_is_not_taken_back_with_one(conn):
     sub = conn.subscribe("SELECT * FROM pair")
-    got = []
+    got, begun = [], anyio.Event()
 
     async def wait():
+        begun.set()
         got.append(await sub)
 
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as scope:
             scope.cancel()
             group.start_soon(wait)
-            await anyio.lowlevel.cancel_shielded_checkpoint()
+            with anyio.CancelScope(shield=True):
+                await begun.wait()
             await sub
     assert scope.cancelled_caught
     assert (got, sub.state) == ([sub], "live")
