@@ -37,10 +37,11 @@ def suite(pytester):
     pytester.makepyfile(the_module=MODULE)
     pytester.syspathinsert()
 
-    def run(text, *arguments, ini=""):
+    def run(text, *arguments, ini="", others="no:asyncio"):
         pytester.makeini(f"[pytest]\naddopts = --strict-markers -W error\n{ini}")
         pytester.makepyfile(test_it=textwrap.dedent(text))
-        return pytester.runpytest("-p", "spacetimedb_sdk.pytest_plugin", "-p", "no:cacheprovider", *arguments)
+        plugins = ("spacetimedb_sdk.pytest_plugin", "no:cacheprovider", others)
+        return pytester.runpytest(*(part for plugin in plugins for part in ("-p", plugin)), *arguments)
 
     return run
 
@@ -171,7 +172,8 @@ def test_async_tests_under_anyio(suite):
 
 def test_async_tests_under_pytest_asyncio(suite):
     pytest.importorskip("pytest_asyncio")
-    suite(ASYNC.format(mark="@pytest.mark.asyncio"), "-p", "no:anyio", ini=INI).assert_outcomes(passed=1)
+    ini = f"{INI}\nasyncio_default_fixture_loop_scope = function"
+    suite(ASYNC.format(mark="@pytest.mark.asyncio"), ini=ini, others="no:anyio").assert_outcomes(passed=1)
 
 
 def test_async_code_without_a_plugin(suite):
