@@ -230,7 +230,7 @@ class RowsChanged(TableChange):
     @property
     def counts(self) -> Counts:
         """How many rows appeared, left, and were replaced by others."""
-        return Counts(len(self._inserts), len(self._deletes), sum(map(ne, self._old, self._new)))
+        return Counts(len(self._inserts), len(self._deletes), len(_differing(self._old, self._new)[0]))
 
     @property
     def inserts(self) -> list[bytes]:
