@@ -56,12 +56,12 @@ def check(codec, node, values):
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_tables_of_recorded_modules(data):
     module, table = data.draw(st.sampled_from(TABLES))
     definition = schema(module)
     type_ = definition.tables[table].row
-    values = data.draw(st.lists(values_of(definition.types, definition.typespace, type_), max_size=40))
+    values = data.draw(st.lists(values_of(definition.types, definition.typespace, type_), max_size=20))
     check(definition.types.codec(type_), definition.types.node(type_), values)
 
 
