@@ -194,9 +194,10 @@ class TableCache:
 
     def _find_early(self, value: Any) -> Any:
         """As `_find_key`, where something has been put off."""
-        assert self._store.keys is not None
+        column = self.table.primary_key
+        assert column is not None
         try:
-            return self._sought(self._store.keys.column, value)
+            return self._sought(column, value)
         except LookupError:
             self._settled()
             return self._find_key(value)

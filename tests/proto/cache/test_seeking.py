@@ -12,7 +12,7 @@ from spacetimedb_proto.cache import Cache, Deltas
 from spacetimedb_proto.errors import EncodeError
 from spacetimedb_proto.schema import load_schema
 
-from .test_cache import product, rows_of, table, transact
+from .test_cache import product, rows_of, table, transact, update
 
 SCHEMA = load_schema(
     {
@@ -127,6 +127,18 @@ def test_what_a_column_cannot_hold_is_an_error_before_the_snapshot_is_cut():
         with pytest.raises(EncodeError, match=r"coded\.code"):
             cache.finder(0)(value)
     assert cache.memory().is_uncut
+
+
+def test_lookups_while_rows_without_keys_of_their_own_are_taken_in():
+    cache = cached()
+    rows = load(cache, "coded", [coded(1), coded(1, mark=1)])
+    find = rows.finder(0)
+    assert len(list(rows)) == 2, "one key does not tell them apart"
+    deltas = Deltas()
+    deltas.update(1, update("coded", [coded(n) for n in range(2, 6000)]))
+    for _ in cache.applying(deltas):
+        assert find(1) in (rows.decode(coded(1)), rows.decode(coded(1, mark=1)))
+    assert find(5999).code == 5999
 
 
 def test_floats_are_not_sought_by_their_bytes():
