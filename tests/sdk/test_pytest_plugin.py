@@ -37,11 +37,10 @@ def suite(pytester):
     pytester.makepyfile(the_module=MODULE)
     pytester.syspathinsert()
 
-    def run(text, *arguments, ini="", others="no:asyncio"):
+    def run(text, *arguments, ini=""):
         pytester.makeini(f"[pytest]\naddopts = --strict-markers -W error\n{ini}")
         pytester.makepyfile(test_it=textwrap.dedent(text))
-        plugins = ("spacetimedb_sdk.pytest_plugin", "no:cacheprovider", others)
-        return pytester.runpytest(*(part for plugin in plugins for part in ("-p", plugin)), *arguments)
+        return pytester.runpytest("-p", "spacetimedb_sdk.pytest_plugin", "-p", "no:cacheprovider", *arguments)
 
     return run
 
@@ -172,8 +171,7 @@ def test_async_tests_under_anyio(suite):
 
 def test_async_tests_under_pytest_asyncio(suite):
     pytest.importorskip("pytest_asyncio")
-    ini = f"{INI}\nasyncio_default_fixture_loop_scope = function"
-    suite(ASYNC.format(mark="@pytest.mark.asyncio"), ini=ini, others="no:anyio").assert_outcomes(passed=1)
+    suite(ASYNC.format(mark="@pytest.mark.asyncio"), "-p", "no:anyio", ini=INI).assert_outcomes(passed=1)
 
 
 def test_async_code_without_a_plugin(suite):
