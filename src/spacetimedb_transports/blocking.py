@@ -160,12 +160,8 @@ class _Turns:
         finally:
             self._guests.pop()
 
-    def step(self, act: Callable[[], R]) -> R:
-        """As `run`, for the thread that applies messages."""
-        return next(self.steps(iter(act, _NO_MORE)))
-
     def steps(self, items: Iterator[R]) -> Iterator[R]:
-        """What an iterator has, for the thread that applies messages: each is taken in a step of its own."""
+        """As `run`, for the thread that applies messages, which takes each thing that an iterator has in a step."""
         guests, door, enter, leave = self._guests, self._door, self._room.acquire, self._room.release
         this_thread = threading.get_ident()
         while True:
@@ -399,28 +395,29 @@ class BlockingDriver:
     def _hand_out(self) -> None:
         """Hand out all events that there are."""
         was_any = False
-        while True:
-            self._do_posted()
-            event = self._turns.step(self._advance)
-            if event is NEED_DATA:
-                break
+        self._do_posted()
+        for event in self._turns.steps(self._events()):
             was_any = True
             if isinstance(event, Working):
                 if event.job is not None:
                     event.job()
             else:
                 self._hand_out_one(event)
+            self._do_posted()
         if was_any:  # it may have left something to send, or moved a deadline
             self._poller.wake()
 
-    def _advance(self) -> Advance:
-        event = self._core.advance()
-        if event is NEED_DATA:
-            self._is_over = self._core.need is Need.NOTHING
-        if self._is_paused and not self._core.is_behind:
-            self._is_paused = False
-            self._poller.wake()
-        return event
+    def _events(self) -> Iterator[Event | Burst | Working]:
+        """What there is to hand out; asking for the next one moves the core."""
+        while True:
+            event = self._core.advance()
+            if self._is_paused and not self._core.is_behind:
+                self._is_paused = False
+                self._poller.wake()
+            if event is NEED_DATA:
+                self._is_over = self._core.need is Need.NOTHING
+                return
+            yield event
 
     def _hand_out_one(self, event: Event | Burst) -> None:
         if not isinstance(
