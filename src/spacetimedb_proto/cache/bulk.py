@@ -17,7 +17,7 @@ from ..wire.rowlist import RowList
 from .changes import RowsChanged, RowSource, TableChange
 from .index import Indexes
 from .keys import Key
-from .planning import Plan, set_of
+from .planning import Plan, are_free
 from .store import Store
 
 __all__ = ["BulkPlanner"]
@@ -139,9 +139,9 @@ class BulkPlanner:
         Returns:
             None if a row came whose key is or gets taken.
         """
-        source, count = self._source, len(leaving)
+        source, taken, count = self._source, self._store.rows, len(leaving)
         if not count:
-            return RowsChanged(source, inserts=new) if (yield from self._are_free(new_keys)) else None
+            return RowsChanged(source, inserts=new) if (yield from are_free(new_keys, (), taken)) else None
         old: list[bytes | None] = []
         for part in slices(len(new_keys)):
             old += map(leaving.pop, new_keys[part], repeat(None))
@@ -163,22 +163,9 @@ class BulkPlanner:
                     replaced.append(was)
             if len(batch) == STEP:
                 yield
-        if not (yield from self._are_free(fresh_keys)):
+        if not (yield from are_free(fresh_keys, (), taken)):
             return None
         return RowsChanged(source, inserts=fresh, deletes=list(leaving.values()), old=replaced, new=paired)
-
-    def _are_free(self, keys: Sequence[Key]) -> Steps[bool]:
-        """Whether no row is there under any of these keys, and none of them comes twice."""
-        coming = yield from set_of(keys)
-        if len(coming) != len(keys):
-            return False
-        taken = self._store.rows.keys()
-        for part in batches(coming):
-            if not taken.isdisjoint(part):
-                return False
-            if len(part) == STEP:
-                yield
-        return True
 
 
 def _by_key(keys: Sequence[Key], rows: Sequence[bytes]) -> Steps[dict[Key, bytes] | None]:

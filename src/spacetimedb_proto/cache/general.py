@@ -15,7 +15,7 @@ from .index import NAN, Indexes
 from .keys import Key
 from .lean import LeanRows
 from .owners import Owner
-from .planning import Delta, LeanDelta, Plan, picked, remove_all, set_of
+from .planning import Delta, LeanDelta, Plan, are_free, picked, remove_all, set_of
 from .store import Store
 
 __all__ = ["GeneralPlanner"]
@@ -66,7 +66,7 @@ class GeneralPlanner:
             lean = None if delta.lean is None else (yield from self._lean.plan(delta.lean, staging.holds))
             new_keys = yield from self._keys(inserts)
             old_keys = yield from self._keys(deletes)
-            if (yield from self._clashes(new_keys, old_keys)):
+            if store.keys is not None and not (yield from are_free(new_keys, old_keys, store.rows)):
                 yield from store.unkey()
                 new_keys, old_keys = inserts, deletes
             removed = yield from set_of(old_keys)
@@ -131,22 +131,6 @@ class GeneralPlanner:
             if part.stop < len(rows):
                 yield
         return keys
-
-    def _clashes(self, new_keys: Sequence[Key], old_keys: Sequence[Key]) -> Steps[bool]:
-        """Whether two different rows would have one key."""
-        store = self._store
-        if store.keys is None:
-            return False
-        coming = yield from set_of(new_keys)
-        if len(coming) != len(new_keys):
-            return True
-        yield from remove_all(coming, old_keys)
-        for batch in batches(coming):
-            if not store.rows.keys().isdisjoint(batch):
-                return True
-            if len(batch) == STEP:
-                yield
-        return False
 
     def change(self, came: list[bytes], gone: list[bytes]) -> Steps[TableChange]:
         """What rows that came and rows that left come to: a delete and an insert of one primary key are an update."""

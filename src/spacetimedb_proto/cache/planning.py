@@ -16,7 +16,7 @@ from .index import IndexChanges
 from .keys import Key
 from .owners import Owner
 
-__all__ = ["Delta", "LeanDelta", "Plan", "picked", "remove_all", "set_of"]
+__all__ = ["Delta", "LeanDelta", "Plan", "are_free", "picked", "remove_all", "set_of"]
 
 _NOBODY: Final[Mapping[bytes, Owner]] = {}
 _NO_KEYS: Final[Mapping[Key, Owner | None]] = {}
@@ -161,3 +161,17 @@ def remove_all(found: set[Key], keys: Sequence[Key]) -> Steps[None]:
         found.difference_update(keys[part])
         if part.stop < len(keys):
             yield
+
+
+def are_free(keys: Sequence[Key], leaving: Sequence[Key], taken: Mapping[Key, bytes]) -> Steps[bool]:
+    """Whether no key comes twice, and none is taken but by a row that leaves."""
+    coming = yield from set_of(keys)
+    if len(coming) != len(keys):
+        return False
+    yield from remove_all(coming, leaving)
+    for batch in batches(coming):
+        if not taken.keys().isdisjoint(batch):
+            return False
+        if len(batch) == STEP:
+            yield
+    return True
