@@ -15,7 +15,7 @@ from ..bsatn.codec import Codec
 from ..schema.model import Table
 from ..wire.rowlist import RowList
 
-__all__ = ["Key", "Keys", "primary_keys"]
+__all__ = ["Key", "Keys", "are_equal_as_bytes", "primary_keys"]
 
 Key: TypeAlias = Hashable
 
@@ -94,9 +94,14 @@ class Keys:
         return list(keys) if self.is_integer else [self._decode(cast(bytes, key)) for key in keys]
 
 
+def are_equal_as_bytes(values: Codec) -> bool:
+    """Whether values of a column are equal exactly when their bytes are. Those of floats are not."""
+    return values.is_scalar and not values.is_float
+
+
 def primary_keys(table: Table, codec: Codec) -> Keys | None:
     """How a table's rows are told apart by primary key; None if there is none, or none that bytes could stand for."""
     column = table.primary_key
-    if column is None or not codec.column(column).is_scalar or codec.column(column).is_float:
+    if column is None or not are_equal_as_bytes(codec.column(column)):
         return None
     return Keys(codec, column)

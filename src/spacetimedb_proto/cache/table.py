@@ -27,7 +27,7 @@ from .changes import CHUNK, Snapshot, TableChange
 from .few import FewPlan, FewPlanner
 from .general import GeneralPlanner
 from .index import Indexes, key_reader
-from .keys import Key, Keys, primary_keys
+from .keys import Key, Keys, are_equal_as_bytes, primary_keys
 from .lean import LeanRows
 from .memory import TableMemory, memory_of
 from .planning import Delta, LeanDelta, Plan
@@ -90,8 +90,13 @@ class TableCache:
 
     def __len__(self) -> int:
         if self._snapshots and self._is_distinct:
-            return sum(len(rows) for _, rows in self._snapshots)
+            return self._sent
         return len(self._settled().rows)
+
+    @property
+    def _sent(self) -> int:
+        """Rows that the snapshots hold, each as often as it was sent."""
+        return sum(len(rows) for _, rows in self._snapshots)
 
     def raw(self) -> dict[bytes, int]:
         """Bytes of each row with the number of times that live query sets hold it."""
@@ -99,7 +104,7 @@ class TableCache:
 
     def __iter__(self) -> Iterator[Any]:
         """The rows as of now: what changes later, changes nothing in this iteration."""
-        if self._snapshots and self._is_distinct and sum(len(rows) for _, rows in self._snapshots) > self.large:
+        if self._snapshots and self._is_distinct and self._sent > self.large:
             parts = [part for _, rows in self._snapshots for part in rows.parts(CHUNK)]
             return chain.from_iterable(map(self._made, parts))
         store = self._settled()
@@ -217,7 +222,7 @@ class TableCache:
         """
         codec = self._codec
         at = codec.column_offset(column) if self._snapshots and self._seeks else None
-        if at is None or not codec.column(column).is_scalar or codec.column(column).is_float:
+        if at is None or not are_equal_as_bytes(codec.column(column)):
             raise LookupError(column)
         piece = self._encoded(column, value)
         self._seeks -= 1
@@ -255,8 +260,8 @@ class TableCache:
         return (row for row in rows if all(getattr(row, field) == value for field, value in wanted))
 
     def _as_held(self, values: Mapping[int, Any]) -> dict[int, Any]:
-        decoders = {column: self._codec.column(column).decode_exact for column in values}
-        return {column: decoders[column](self._encoded(column, value)) for column, value in values.items()}
+        column_of = self._codec.column
+        return {n: column_of(n).decode_exact(self._encoded(n, value)) for n, value in values.items()}
 
     def _encoded(self, column: int, value: Any) -> bytes:
         try:
@@ -401,7 +406,7 @@ class TableCache:
             self._use(plan.rows)
         elif plan.snapshots:
             self._snapshots, self._is_distinct = list(plan.snapshots), plan.is_distinct
-            self._seeks = _SEEKS if sum(len(rows) for _, rows in plan.snapshots) > self.large else 0
+            self._seeks = _SEEKS if self._sent > self.large else 0
             self._indexes.clear()
             self._work = self._take_in()
         else:
