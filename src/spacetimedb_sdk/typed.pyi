@@ -31,7 +31,7 @@ from spacetimedb_proto.options import Compression
 
 from . import async_connection, blocking_connection, frame
 from .async_connection import AsyncPending, AsyncStream, Connecting
-from .bindings import context, functions, subscription, tables
+from .bindings import connection, context, functions, subscription, tables
 from .bindings.generated import Bindings
 from .bindings.listeners import Listener
 from .bindings.pending import Pending
@@ -191,29 +191,12 @@ class Subscription(subscription.Subscription, OnHost[Host_co], Generic[_Context_
     ) -> Subscription[_Context_co, Host_co]: ...
     def __await__(self) -> Generator[Any, Any, Self]: ...
 
-class Connection(async_connection.Connection, Generic[_Context_co, _Tables_co, _Reducers_co, _Procedures_co]):
-    @property
-    def db(self) -> _Tables_co: ...  # type: ignore[override]
-    @property
-    def reducers(self) -> _Reducers_co: ...  # type: ignore[override]
-    @property
-    def procedures(self) -> _Procedures_co: ...  # type: ignore[override]
-    def subscribe(
-        self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context_co, Awaiting]: ...
-    def subscribe_to_all_tables(
-        self, *, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context_co, Awaiting]: ...
-    @overload
-    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> AsyncPending[Rows[_Row]]: ...
-    @overload
-    def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[Rows[Any]]: ...
-    def on_disconnect(  # type: ignore[override]
-        self, callback: Callable[[_Context_co], object]
-    ) -> Listener[Callable[[_Context_co], object]]: ...
-
-class BlockingConnection(
-    blocking_connection.Connection, Generic[_Context_co, _Tables_co, _Reducers_co, _Procedures_co]
+# What the connections of all hosts have in common. It narrows what they have from their common base, which pyright,
+# other than mypy, says of each of them again.
+class _Connected(
+    connection.BaseConnection,
+    OnHost[Host_co],
+    Generic[_Context_co, _Tables_co, _Reducers_co, _Procedures_co, Host_co],
 ):
     @property
     def db(self) -> _Tables_co: ...  # type: ignore[override]
@@ -223,38 +206,37 @@ class BlockingConnection(
     def procedures(self) -> _Procedures_co: ...  # type: ignore[override]
     def subscribe(
         self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context_co, Blocking]: ...
+    ) -> Subscription[_Context_co, Host_co]: ...
     def subscribe_to_all_tables(
         self, *, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context_co, Blocking]: ...
-    @overload
-    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> Rows[_Row]: ...
-    @overload
-    def query(self, query: str, *, timeout: float | None = None) -> Rows[Any]: ...
+    ) -> Subscription[_Context_co, Host_co]: ...
     def on_disconnect(  # type: ignore[override]
         self, callback: Callable[[_Context_co], object]
     ) -> Listener[Callable[[_Context_co], object]]: ...
 
-class FrameConnection(frame.Connection, Generic[_Context_co, _Tables_co, _Reducers_co, _Procedures_co]):
-    @property
-    def db(self) -> _Tables_co: ...  # type: ignore[override]
-    @property
-    def reducers(self) -> _Reducers_co: ...  # type: ignore[override]
-    @property
-    def procedures(self) -> _Procedures_co: ...  # type: ignore[override]
-    def subscribe(
-        self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context_co, Ticking]: ...
-    def subscribe_to_all_tables(
-        self, *, cache: CachePolicy = "full", timeout: float | None = None
-    ) -> Subscription[_Context_co, Ticking]: ...
+class Connection(  # pyright: ignore[reportIncompatibleMethodOverride]
+    _Connected[_Context_co, _Tables_co, _Reducers_co, _Procedures_co, Awaiting], async_connection.Connection
+):
+    @overload
+    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> AsyncPending[Rows[_Row]]: ...
+    @overload
+    def query(self, query: str, *, timeout: float | None = None) -> AsyncPending[Rows[Any]]: ...
+
+class BlockingConnection(  # pyright: ignore[reportIncompatibleMethodOverride]
+    _Connected[_Context_co, _Tables_co, _Reducers_co, _Procedures_co, Blocking], blocking_connection.Connection
+):
+    @overload
+    def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> Rows[_Row]: ...
+    @overload
+    def query(self, query: str, *, timeout: float | None = None) -> Rows[Any]: ...
+
+class FrameConnection(  # pyright: ignore[reportIncompatibleMethodOverride]
+    _Connected[_Context_co, _Tables_co, _Reducers_co, _Procedures_co, Ticking], frame.Connection
+):
     @overload
     def query(self, query: RowQuery[_Row], *, timeout: float | None = None) -> FramePending[Rows[_Row]]: ...
     @overload
     def query(self, query: str, *, timeout: float | None = None) -> FramePending[Rows[Any]]: ...
-    def on_disconnect(  # type: ignore[override]
-        self, callback: Callable[[_Context_co], object]
-    ) -> Listener[Callable[[_Context_co], object]]: ...
     @property
     def opened(self) -> Pending[Self]: ...  # type: ignore[override]
     def on_connect(  # type: ignore[override]
