@@ -279,22 +279,7 @@ def connect(uri: str, database: str, *, bindings: FramePackage[C], **options: Un
 
 
 @overload
-def connect(  # the options stand here one by one for those who read the signature
-    uri: str,
-    database: str,
-    *,
-    token: Token | None = None,
-    bindings: None = None,
-    protocols: Sequence[str] = ("v3.bsatn", "v2.bsatn", "v1.bsatn"),
-    compression: Compression | None = None,
-    light: bool = False,
-    confirmed: bool | None = None,
-    reconnect: Backoff | bool | None = True,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-    ssl: tls.SSLContext | None = None,
-    record: str | PathLike[str] | None = None,
-) -> Connection: ...
+def connect(uri: str, database: str, *, bindings: None = None, **options: Unpack[ConnectOptions]) -> Connection: ...
 
 
 def connect(  # noqa: PLR0913 - each option is one that users name
