@@ -17,14 +17,14 @@ from .types_module import types_code, types_stub
 
 __all__ = ["generate"]
 
-_CONNECTIONS: Final = {
+_HOSTS: Final = {
     "BlockingConnection": ("Blocking", "InCallback", "which blocks"),
     "Connection": ("Awaiting", "Awaiting", "for asyncio and trio"),
     "FrameConnection": ("Ticking", "Ticking", "for frame loops"),
 }
 """The connection of each host, with what stands for the host in types: where it calls, and inside of its callbacks."""
 
-_CONNECTION: Final = ["Context", *_CONNECTIONS]
+_CONNECTION: Final = ["Context", *_HOSTS]
 
 
 def generate(schema: Schema, *, package_name: str, include_private: bool = False) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _connection_stub() -> str:
         "):",
         '    """The first argument of every callback."""',
     ]
-    for name, (host, told, about) in _CONNECTIONS.items():
+    for name, (host, told, about) in _HOSTS.items():
         lines += [
             "",
             f"class {name}(",
