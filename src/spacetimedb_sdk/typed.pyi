@@ -26,6 +26,7 @@ from spacetimedb_proto.backoff import Backoff
 from spacetimedb_proto.cache import CachePolicy, Change
 from spacetimedb_proto.connection import Timeouts
 from spacetimedb_proto.errors import DecodeError
+from spacetimedb_proto.events import ReducerEvent
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.options import Compression
 
@@ -47,7 +48,9 @@ _Row = TypeVar("_Row")
 _Columns = TypeVar("_Columns")
 _Value = TypeVar("_Value")
 _Thing = TypeVar("_Thing")
+_Context = TypeVar("_Context")
 _Context_co = TypeVar("_Context_co", covariant=True)
+_Outcome_co = TypeVar("_Outcome_co", covariant=True)
 _Tables_co = TypeVar("_Tables_co", covariant=True)
 _Reducers_co = TypeVar("_Reducers_co", covariant=True)
 _Procedures_co = TypeVar("_Procedures_co", covariant=True)
@@ -60,18 +63,20 @@ _Skip: TypeAlias = Callable[[DecodeError], object] | None
 # --- hosts ------------------------------------------------------------------------------------------------------------
 
 # What drives a connection decides what its calls and streams are. These stand for that in types; there are no such
-# classes while a program runs. A callback that any host may call gets a context of `Host`.
+# classes while a program runs. A callback that any host may call gets a context of `Told`.
 class Host: ...
-class Awaiting(Host): ...
 class Blocking(Host): ...
-class InCallback(Host): ...  # of a connection that blocks: nothing is waited for there
-class Ticking(Host): ...
+class Told(Host): ...  # where nothing blocks, as in all callbacks: calls are outcomes to come
+class Awaiting(Told): ...
+class InCallback(Told): ...  # of a connection that blocks
+class Ticking(Told): ...
 
 Host_co = TypeVarWithDefault("Host_co", bound=Host, covariant=True, default=Host)  # noqa: PYI001 - packages use it
+Told_co = TypeVarWithDefault("Told_co", bound=Told, covariant=True, default=Told)  # noqa: PYI001 - as above
 
 class OnHost(Generic[Host_co]): ...
 
-# What is called on a server: written as a method that returns what comes of it, which its host then wraps.
+# A method of what a connection has, written with what comes of it; its host makes that something to wait for.
 class call(Generic[_Params, _Value]):  # noqa: N801 - a decorator
     def __init__(self, method: Callable[Concatenate[Any, _Params], _Value]) -> None: ...
     @overload
@@ -83,7 +88,9 @@ class call(Generic[_Params, _Value]):  # noqa: N801 - a decorator
     @overload
     def __get__(self, instance: OnHost[Ticking], owner: object) -> Callable[_Params, FramePending[_Value]]: ...
     @overload
-    def __get__(self, instance: OnHost[Host], owner: object) -> Callable[_Params, Pending[_Value]]: ...
+    def __get__(self, instance: OnHost[Told], owner: object) -> Callable[_Params, Pending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Host], owner: object) -> Callable[_Params, _Value | Pending[_Value]]: ...
 
 # --- rows and how they change -----------------------------------------------------------------------------------------
 
@@ -111,7 +118,7 @@ class TableQuery(Generic[_Row, _Columns]):
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
-class Table(tables.TableHandle, OnHost[Host_co], Generic[_Row, _Columns, _Context_co, Host_co]):
+class Table(tables.TableHandle, OnHost[Told_co], Generic[_Row, _Columns, _Context_co, Told_co]):
     def __iter__(self) -> Iterator[_Row]: ...
     def where(self, condition: Callable[[_Columns], Condition] | None = None) -> RowQuery[_Row]: ...
     def on_insert(  # type: ignore[override]
@@ -140,21 +147,66 @@ class Table(tables.TableHandle, OnHost[Host_co], Generic[_Row, _Columns, _Contex
     @overload
     def changes(self, *, buffer: int = ..., overflow: Overflow = ...) -> Stream[Change[_Row]]: ...
 
-class KeyedTable(Table[_Row, _Columns, _Context_co, Host_co]):
+class KeyedTable(Table[_Row, _Columns, _Context_co, Told_co]):
     def on_update(  # type: ignore[override]
         self, callback: Callable[[_Context_co, _Row, _Row], object]
     ) -> Listener[Callable[[_Context_co, _Row, _Row], object]]: ...
 
 # --- functions --------------------------------------------------------------------------------------------------------
 
-class Reducer(functions.Reducer, OnHost[Host_co], Generic[_Context_co, Host_co]):
-    __call__: Any  # each has a `call` of its own
+# Calls are methods of these, so that checkers take a reducer wherever they take a function of its parameters.
+class Reducer(functions.Reducer, Generic[_Params, _Context_co, _Outcome_co]):
+    def __call__(self, *args: _Params.args, **kwargs: _Params.kwargs) -> _Outcome_co: ...
     def on_outcome(  # type: ignore[override]
         self, callback: Callable[[_Context_co], object]
     ) -> Listener[Callable[[_Context_co], object]]: ...
 
-class Procedure(functions.Procedure, OnHost[Host_co], Generic[Host_co]):
-    __call__: Any  # as above
+class Procedure(functions.Procedure, Generic[_Params, _Outcome_co]):
+    def __call__(self, *args: _Params.args, **kwargs: _Params.kwargs) -> _Outcome_co: ...
+
+# A package writes a function of the server as a method that returns what comes of it. It is an attribute: something to
+# be called with the method's parameters, for that outcome as the connection's host has it.
+class reducer(Generic[_Params]):  # noqa: N801 - a decorator
+    def __init__(self, method: Callable[Concatenate[Any, _Params], ReducerEvent]) -> None: ...
+    @overload
+    def __get__(
+        self, instance: Reducers[_Context, Awaiting], owner: object
+    ) -> Reducer[_Params, _Context, AsyncPending[ReducerEvent]]: ...
+    @overload
+    def __get__(
+        self, instance: Reducers[_Context, Blocking], owner: object
+    ) -> Reducer[_Params, _Context, ReducerEvent]: ...
+    @overload
+    def __get__(
+        self, instance: Reducers[_Context, InCallback], owner: object
+    ) -> Reducer[_Params, _Context, BlockingPending[ReducerEvent]]: ...
+    @overload
+    def __get__(
+        self, instance: Reducers[_Context, Ticking], owner: object
+    ) -> Reducer[_Params, _Context, FramePending[ReducerEvent]]: ...
+    @overload
+    def __get__(
+        self, instance: Reducers[_Context, Told], owner: object
+    ) -> Reducer[_Params, _Context, Pending[ReducerEvent]]: ...
+    @overload
+    def __get__(
+        self, instance: Reducers[_Context, Host], owner: object
+    ) -> Reducer[_Params, _Context, ReducerEvent | Pending[ReducerEvent]]: ...
+
+class procedure(Generic[_Params, _Value]):  # noqa: N801 - a decorator
+    def __init__(self, method: Callable[Concatenate[Any, _Params], _Value]) -> None: ...
+    @overload
+    def __get__(self, instance: OnHost[Awaiting], owner: object) -> Procedure[_Params, AsyncPending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Blocking], owner: object) -> Procedure[_Params, _Value]: ...
+    @overload
+    def __get__(self, instance: OnHost[InCallback], owner: object) -> Procedure[_Params, BlockingPending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Ticking], owner: object) -> Procedure[_Params, FramePending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Told], owner: object) -> Procedure[_Params, Pending[_Value]]: ...
+    @overload
+    def __get__(self, instance: OnHost[Host], owner: object) -> Procedure[_Params, _Value | Pending[_Value]]: ...
 
 # --- the whole --------------------------------------------------------------------------------------------------------
 
@@ -165,6 +217,9 @@ class Things(Generic[_Thing]):
     def __iter__(self) -> Iterator[str]: ...
     def __contains__(self, name: object) -> bool: ...
     def __len__(self) -> int: ...
+
+class Reducers(Things[functions.Reducer], OnHost[Host_co], Generic[_Context_co, Host_co]): ...
+class Procedures(Things[functions.Procedure], OnHost[Host_co], Generic[Host_co]): ...
 
 class Context(context.Context, Generic[_Tables_co, _Reducers_co, _Procedures_co]):
     @property

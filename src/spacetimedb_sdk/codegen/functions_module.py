@@ -6,16 +6,15 @@ from .annotations import SDK, Annotations
 from .plan import FunctionPlan, Kind, Plan
 from .scope import Scope
 from .text import class_head, doc, module_text, prose, signature
-from .things import GENERATED, TYPED, collection, stand_ins
+from .things import GENERATED, TYPED, stand_ins
 
 __all__ = ["functions_code", "functions_stub"]
 
 
-def functions_code(plan: Plan, kind: Kind) -> str:
+def functions_code(kind: Kind) -> str:
     """The module as it runs."""
-    names = {function.name: kind.capitalize() for function in plan.functions(kind)}
     about = f"The {kind}s of the module. What they are to type checkers, `{kind}s.pyi` shows."
-    return module_text([doc(about), "", GENERATED, "", *stand_ins({_collection(kind): "Things", **names})])
+    return module_text([doc(about), "", GENERATED, "", *stand_ins({_collection(kind): "Things"})])
 
 
 def _collection(kind: Kind) -> str:
@@ -25,30 +24,37 @@ def _collection(kind: Kind) -> str:
 def functions_stub(plan: Plan, kind: Kind) -> str:
     """The module as type checkers see it."""
     functions = plan.functions(kind)
-    own = [_collection(kind), *(function.name for function in functions)]
-    scope = Scope(f".{kind}s", own, [function.attribute for function in functions])
-    annotations = Annotations(plan, scope)
-    body = [line for function in functions for line in _function(function, kind, annotations)]
-    attributes = [function.attribute for function in functions]
-    host = scope.name(TYPED, "Host_co", attributes)
-    things = [(function.attribute, f"{scope.own(function.name, attributes)}[{host}]") for function in functions]
-    element = scope.name(SDK, kind.capitalize())
-    about = f"The {kind}s that clients may call: `conn.{kind}s`."
-    body += collection(scope, _collection(kind), about, element, things)
+    collection, attributes = _collection(kind), [function.attribute for function in functions]
+    scope = Scope(f".{kind}s", [collection], attributes)
+    body = [
+        *class_head(collection, *_bases(kind, scope)),
+        f"    {doc(f'The {kind}s that clients may call: `conn.{kind}s`.')}",
+        "",
+        *(line for function in functions for line in _function(function, kind, Annotations(plan, scope), attributes)),
+    ]
     return module_text([doc(f"The {kind}s of the module."), "", *scope.imports(), *body])
 
 
-def _function(function: FunctionPlan, kind: Kind, annotations: Annotations) -> list[str]:
+def _bases(kind: Kind, scope: Scope) -> list[str]:
+    """What the collection is a subclass of, in terms of its host and of what that tells callbacks of reducers."""
+    typed, host = f"{scope.module(TYPED)}.{_collection(kind)}", scope.name(TYPED, "Host_co")
+    if kind == "procedure":
+        return [f"{typed}[{host}]"]
+    told, context = scope.name(TYPED, "Told_co"), scope.name(".connection", "Context")
+    return [f"{typed}[{context}[{told}], {host}]", f"{scope.name('typing', 'Generic')}[{told}, {host}]"]
+
+
+def _function(function: FunctionPlan, kind: Kind, annotations: Annotations, attributes: list[str]) -> list[str]:
     scope = annotations.scope
-    typed, host = scope.module(TYPED), scope.name(TYPED, "Host_co")
-    told = f"{scope.name('.connection', 'Context')}[{host}], " if kind == "reducer" else ""
-    params = [f"{name}: {annotations.of(node, given=True)}" for name, node in function.params]
-    returns = scope.name(SDK, "ReducerEvent") if function.returns is None else annotations.of(function.returns)
+    params = [f"{name}: {annotations.of(node, attributes, given=True)}" for name, node in function.params]
+    returns = (
+        scope.name(SDK, "ReducerEvent", attributes)
+        if function.returns is None
+        else annotations.of(function.returns, attributes)
+    )
     return [
-        *class_head(function.name, f"{typed}.{kind.capitalize()}[{told}{host}]"),
-        f"    {doc(f'The {kind} `{prose(function.function.name)}`.')}",
-        "",
-        f"    @{typed}.call",
-        *signature("    ", "def __call__", ["self", *params], returns),
+        f"    @{scope.module(TYPED)}.{kind}",
+        *signature("    ", f"def {function.attribute}", ["self", *params], returns, ":"),
+        f"        {doc(f'The {kind} `{prose(function.function.name)}`.')}",
         "",
     ]

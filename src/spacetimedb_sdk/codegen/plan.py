@@ -102,14 +102,12 @@ class FunctionPlan:
 
     Attributes:
         attribute: What it is called on `conn.reducers` or `conn.procedures`.
-        name: The class of what is called.
         params: Each parameter's name and type.
         returns: What a procedure returns; None for reducers.
     """
 
     function: Function
     attribute: str
-    name: str
     params: Sequence[tuple[str, Node]]
     returns: Node | None
 
@@ -200,13 +198,11 @@ class Plan:
         found = self.schema.reducers if kind == "reducer" else self.schema.procedures
         offered = [function for function in found.values() if function.is_callable]
         attributes = field_names([function.name for function in offered])
-        names = class_names([function.name for function in offered])
         types = self.schema.types
         return [
             FunctionPlan(
                 function=function,
                 attribute=attribute,
-                name=f"{name}{kind.capitalize()}",
                 params=[
                     (param, types.node(type_.type))
                     for param, type_ in zip(
@@ -215,7 +211,7 @@ class Plan:
                 ],
                 returns=None if function.return_type is None else types.node(function.return_type),
             )
-            for function, attribute, name in zip(offered, attributes, names, strict=True)
+            for function, attribute in zip(offered, attributes, strict=True)
         ]
 
     # --- what is not in it --------------------------------------------------------------------------------------------

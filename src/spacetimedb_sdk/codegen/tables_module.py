@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .annotations import SDK, Annotations
 from .plan import Plan, TablePlan
 from .scope import Scope
 from .text import call, class_head, doc, literal, module_text, signature
-from .things import GENERATED, TYPED, collection, stand_ins
+from .things import GENERATED, TYPED, stand_ins
 
 __all__ = ["tables_code", "tables_stub"]
 
@@ -77,7 +77,7 @@ def _handle(table: TablePlan, annotations: Annotations) -> list[str]:
     scope = annotations.scope
     base, context = scope.name(TYPED, _base(table)), scope.name(".connection", "Context")
     what = f"The {_kind(table)} `{table.table.name}`{_remarks(table)}."
-    host = scope.name(TYPED, "Host_co")
+    host = scope.name(TYPED, "Told_co")
     bases = f"{base}[{annotations.of(table.row)}, {table.columns_name}, {context}[{host}], {host}]"
     lines = [
         *class_head(table.handle, bases),
@@ -147,7 +147,7 @@ def _self(names: Iterable[str]) -> str:
 def _collections(plan: Plan, annotations: Annotations) -> list[str]:
     scope = annotations.scope
     every = [table.attribute for table in plan.tables]
-    host = scope.name(TYPED, "Host_co", every)
+    host = scope.name(TYPED, "Told_co", every)
     handles = [(table.attribute, f"{scope.own(table.handle, every)}[{host}]") for table in plan.tables]
     queried = [table for table in plan.tables if not table.table.takes_arguments]
     some = [table.attribute for table in queried]
@@ -157,14 +157,22 @@ def _collections(plan: Plan, annotations: Annotations) -> list[str]:
         for table in queried
     ]
     anything = scope.name("typing", "Any")
+    host = scope.name(TYPED, "Told_co")
+    things = scope.name(TYPED, "Things")
+    on_host = [f"{things}[{scope.name(SDK, 'TableHandle')}]", f"{scope.name('typing', 'Generic')}[{host}]"]
+    about = "Queries for the rows of tables and views."
     return [
-        *collection(scope, "Tables", "The tables and views: `conn.db`.", scope.name(SDK, "TableHandle"), handles),
-        *collection(
-            scope,
-            "Queries",
-            "Queries for the rows of tables and views.",
-            f"{query}[{anything}, {anything}]",
-            queries,
-            has_host=False,
-        ),
+        *_collection("Tables", on_host, "The tables and views: `conn.db`.", handles, scope),
+        *_collection("Queries", [f"{things}[{query}[{anything}, {anything}]]"], about, queries, scope),
     ]
+
+
+def _collection(
+    name: str, bases: Sequence[str], about: str, things: Sequence[tuple[str, str]], scope: Scope
+) -> list[str]:
+    """A class whose properties are the things of a schema that have a name: each with its name and type."""
+    decorator = scope.name("builtins", "property", [attribute for attribute, _ in things])
+    lines = [*class_head(name, *bases), f"    {doc(about)}", ""]
+    for attribute, type_ in things:
+        lines += [f"    @{decorator}", *signature("    ", f"def {attribute}", ["self"], type_)]
+    return [*lines, ""] if things else lines

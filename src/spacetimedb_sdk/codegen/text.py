@@ -62,14 +62,14 @@ def code_list(start: str, items: Sequence[str]) -> list[str]:
     return [f"{start}(", *(f"{indent}    {item}," for item in items), f"{indent})"]
 
 
-def signature(indent: str, head: str, params: Sequence[str], returns: str) -> list[str]:
-    """A function of a stub, split as far as it must be."""
-    line = f"{indent}{head}({', '.join(params)}) -> {returns}: ..."
+def signature(indent: str, head: str, params: Sequence[str], returns: str, end: str = ": ...") -> list[str]:
+    """A function of a stub, split as far as it must be; one with a docstring ends in a colon."""
+    line = f"{indent}{head}({', '.join(params)}) -> {returns}{end}"
     if len(line) <= WIDTH or not params:
         return [line]
     inner = f"{indent}    {', '.join(params)}{',' if len(params) == 1 else ''}"
     lines = [inner] if len(inner) <= WIDTH else [line for param in params for line in _param(f"{indent}    ", param)]
-    return [f"{indent}{head}(", *lines, *annotated(f"{indent}) -> ", returns, ": ...")]
+    return [f"{indent}{head}(", *lines, *annotated(f"{indent}) -> ", returns, end)]
 
 
 def _param(indent: str, param: str) -> list[str]:

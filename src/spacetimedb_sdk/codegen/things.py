@@ -1,43 +1,18 @@
-"""What the modules of tables and of functions have in common: collections, and what stands for their classes."""
+"""What the modules of a package have in common: what they are made of, and what stands for their classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from .scope import Scope
-from .text import class_head, doc, literal, signature
+from .text import literal
 
-__all__ = ["GENERATED", "TYPED", "collection", "stand_ins"]
+__all__ = ["GENERATED", "TYPED", "stand_ins"]
 
 TYPED: Final = "spacetimedb_sdk.typed"
 
 GENERATED: Final = "from spacetimedb_sdk.bindings import generated as __generated__"
 """The import of what every module runs on, under a name that no schema's name becomes."""
-
-
-def collection(
-    scope: Scope, name: str, about: str, element: str, things: Sequence[tuple[str, str]], *, has_host: bool = True
-) -> list[str]:
-    """A class whose properties are the things of a schema that have a name.
-
-    Args:
-        scope: The module.
-        name: The class.
-        about: Its docstring.
-        element: What its items are, by any name.
-        things: Each property's name and type.
-        has_host: Whether the types are those of a host.
-    """
-    attributes = [attribute for attribute, _ in things]
-    decorator = scope.name("builtins", "property", attributes)
-    bases = [f"{scope.name(TYPED, 'Things')}[{element}]"]
-    if has_host:
-        bases.append(f"{scope.name('typing', 'Generic')}[{scope.name(TYPED, 'Host_co')}]")
-    lines = [*class_head(name, *bases), f"    {doc(about)}", ""]
-    for attribute, type_ in things:
-        lines += [f"    @{decorator}", *signature("    ", f"def {attribute}", ["self"], type_)]
-    return [*lines, ""] if things else lines
 
 
 def stand_ins(names: Mapping[str, str]) -> Iterable[str]:

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-import spacetimedb_sdk
+import spacetimedb_sdk.blocking
+import spacetimedb_sdk.frame
 from spacetimedb_sdk import Inserted, Updated, connect
 from spacetimedb_sdk.testing import serve
 from tests.behaviour_module import behaviour
@@ -84,5 +85,3 @@ def test_names_for_annotations_are_what_they_stand_for(chat):
     assert chat.FrameConnection is spacetimedb_sdk.frame.Connection
     assert chat.Context is spacetimedb_sdk.Context
     assert chat.tables.PairTable is chat.tables.NoticeTable is spacetimedb_sdk.TableHandle
-    assert chat.reducers.AddPairReducer is spacetimedb_sdk.Reducer
-    assert chat.procedures.AddProcedure is spacetimedb_sdk.Procedure

@@ -54,8 +54,12 @@ REVEALED = {
     # functions
     "conn.reducers.add_pair(1, 'a', 2, value=3)": "AsyncPending[ReducerEvent]",
     "await conn.reducers.send_message(text='hello')": "ReducerEvent",
-    "conn.reducers.send_message.options(timeout=2)": "SendMessageReducer[Awaiting]",
+    "conn.reducers.send_message.options(timeout=2)('hello')": "AsyncPending[ReducerEvent]",
+    "conn.reducers.send_message.name": "str",
+    "partial(conn.reducers.send_message, 'hello')()": "AsyncPending[ReducerEvent]",
     "await conn.procedures.add(1, b=2)": "int",
+    "await conn.procedures.add.options(timeout=2)(1, b=2)": "int",
+    "partial(conn.procedures.add, 1)(b=2)": "AsyncPending[int]",
     "await conn.procedures.fail_procedure()": "tuple[()]",
     "await conn.procedures.add_pair_procedure(1, 'a', 2, 3)": "bool",
     # the whole
@@ -85,6 +89,9 @@ REVEALED = {
     "held.db.user.on_insert(lambda ctx, row: ctx.procedures.add(1, 2).wait()).callback": (
         "(Context[InCallback], User) -> object"
     ),
+    "held.reducers.send_message.on_outcome(lambda ctx: ctx.reducers.send_message('hello').wait()).callback": (
+        "(Context[InCallback]) -> object"
+    ),
     "held.subscribe(chat.query.pair.where())": "Subscription[Context[InCallback], Blocking]",
     "held.subscribe(chat.query.pair.where()).replace()": "Subscription[Context[InCallback], Blocking]",
     # connections for frame loops
@@ -97,6 +104,9 @@ REVEALED = {
     "game.procedures.add(1, b=2).result()": "int",
     "game.subscribe(chat.query.pair.where()).unsubscribe()": "FramePending[None]",
     "game.opened": "Pending[FrameConnection]",
+    # what any connection has
+    "any_reducers.send_message('hello')": "ReducerEvent | Pending[ReducerEvent]",
+    "any_procedures.add(1, 2)": "int | Pending[int]",
 }
 
 REFUSED = [
@@ -113,6 +123,8 @@ REFUSED = [
     "conn.db.every_type.where(lambda e: e.points == 1)",
     "conn.reducers.add_pair(1, 2, 3, 4)",
     "conn.reducers.add_pair(1, 'a', 2)",
+    "conn.reducers.add_pair(1, 'a', 2, worth=3)",
+    "nursery.start_soon(conn.reducers.send_message, 5)",
     "conn.reducers.client_connected()",
     "conn.procedures.nothing()",
     "chat.Pair(id=1)",
@@ -132,11 +144,14 @@ REFUSED = [
 
 PROGRAM = '''
 """A program on generated bindings."""
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import assert_never
 
 import attrs
 import chat
 import spacetimedb_sdk
+import trio
 from spacetimedb_sdk import Deleted, Identity, Inserted, Updated, blocking, frame
 
 
@@ -155,8 +170,26 @@ def name(payload: chat.AnyEnumWithPayload) -> str:
             assert_never(payload)
 
 
+def everywhere(reducers: chat.reducers.Reducers, procedures: chat.procedures.Procedures) -> None:
+    """What takes the functions of any connection."""
+
+
+def heard(ctx: chat.Context) -> None:
+    """What is told of a reducer's outcomes."""
+    ctx.reducers.send_message("heard")
+
+
+def together(conn: chat.Connection, nursery: trio.Nursery) -> Callable[[int, int], Awaitable[int]]:
+    """Calls where functions are wanted."""
+    nursery.start_soon(conn.reducers.send_message, "hello")
+    nursery.start_soon(partial(conn.reducers.send_message, text="hello"))
+    everywhere(conn.reducers, conn.procedures)
+    return conn.procedures.add
+
+
 def welcome(ctx: chat.Context, user: chat.User) -> None:
     """A callback."""
+    everywhere(ctx.reducers, ctx.procedures)
     ctx.reducers.send_message(f"hello, {user.name}")
 
 
@@ -178,6 +211,8 @@ async def follow(conn: chat.Connection) -> None:
 def hold(conn: chat.BlockingConnection) -> None:
     """The same without await."""
     conn.db.user.on_insert(welcome)
+    conn.reducers.send_message.on_outcome(heard)
+    everywhere(conn.reducers, conn.procedures)
     conn.subscribe(chat.query.pair.where()).on_applied(lambda ctx: ctx.db.user.count())
     for change in conn.db.pair.changes():
         if isinstance(change, Inserted):
@@ -207,7 +242,8 @@ def hail(conn: chat.FrameConnection) -> None:
 
 ARGUMENTS = (
     "conn: chat.Connection, held: chat.BlockingConnection, game: chat.FrameConnection, told: chat.Context, "
-    "me: Identity, row: chat.EveryType"
+    "me: Identity, row: chat.EveryType, nursery: trio.Nursery, "
+    "any_reducers: chat.reducers.Reducers, any_procedures: chat.procedures.Procedures"
 )
 REFUSING = f"async def refused({ARGUMENTS}) -> None:"
 
