@@ -14,14 +14,18 @@ from typing import Any
 __all__ = ["aliases", "door"]
 
 
-def door(package: str, homes: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], Callable[[], Iterable[str]]]:
+def door(
+    package: str, homes: Mapping[str, Iterable[str]], modules: Iterable[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], Iterable[str]]]:
     """Make the `__getattr__` and the `__dir__` of a package.
 
     Args:
         package: The package's `__name__`.
         homes: The names behind the door, by the module that each lives in; `.module` is relative to the package.
+        modules: Modules of the package that are themselves behind it.
     """
-    return aliases(package, {name: f"{home}:{name}" for home, names in homes.items() for name in names})
+    names = {name: f"{home}:{name}" for home, names in homes.items() for name in names}
+    return aliases(package, names | {name: f".{name}:" for name in modules})
 
 
 def aliases(module: str, targets: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], Iterable[str]]]:

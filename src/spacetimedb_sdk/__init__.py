@@ -93,6 +93,11 @@ if TYPE_CHECKING:
     from spacetimedb_proto.schema import Schema, load_schema
     from spacetimedb_proto.states import QuerySetState, SessionState
 
+    from . import blocking as blocking
+    from . import codegen as codegen
+    from . import export as export
+    from . import frame as frame
+    from . import testing as testing
     from .async_connection import AsyncPending, AsyncStream, Connecting, Connection
     from .bindings.context import Context
     from .bindings.functions import Procedure, Reducer
@@ -170,6 +175,7 @@ else:
             ".tabular": ("Rows",),
             ".tokens": ("Token", "TokenCli", "TokenEnv", "TokenFile", "TokenSource"),
         },
+        modules=("blocking", "codegen", "export", "frame", "testing"),
     )
 
 __all__ = [

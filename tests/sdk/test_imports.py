@@ -113,6 +113,11 @@ def test_what_is_not_behind_the_door(door):
         _ = door.Nobody
 
 
+@pytest.mark.parametrize("name", ["blocking.connect", "frame.connect", "testing.serve", "codegen.generate", "export"])
+def test_modules_are_there_when_asked_for(name):
+    brought(f"import spacetimedb_sdk\nassert spacetimedb_sdk.{name}")
+
+
 def test_a_function_keeps_its_name_from_the_module_of_that_name():
     brought("import spacetimedb_sdk.bindings.tables, spacetimedb_sdk\nassert callable(spacetimedb_sdk.sql)")
 

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-import spacetimedb_sdk.blocking
-import spacetimedb_sdk.frame
+import spacetimedb_sdk
 from spacetimedb_sdk import Inserted, Updated, connect
 from spacetimedb_sdk.testing import serve
 from tests.behaviour_module import behaviour

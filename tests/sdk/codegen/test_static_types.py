@@ -79,6 +79,7 @@ REVEALED = {
     # connections that block
     "blocking.connect('http://host', 'chat', bindings=chat, timeout=5)": "BlockingConnection",
     "blocking.connect('http://host', 'chat', timeout=5)": "Connection",
+    "spacetimedb_sdk.blocking.connect('http://host', 'chat', bindings=chat)": "BlockingConnection",
     "held.db.pair.find(id=1)": "Pair | None",
     "held.db.pair.changes()": "BlockingStream[Inserted[Pair] | Updated[Pair] | Deleted[Pair]]",
     "held.query(chat.query.pair.where())": "Rows[Pair]",
