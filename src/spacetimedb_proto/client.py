@@ -6,10 +6,10 @@ It knows queries, calls and the cache. It does not know WebSocket frames (`webso
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 
+from .alike import Alike
 from .bursts import Advance, Burst, next_of
 from .commands import Commands
 from .errors import (
@@ -32,7 +32,7 @@ from .events import (
 from .limits import Limits
 from .schema.model import Schema
 from .steps import Steps
-from .wire import Run, Sealed, Waiting, is_long_to_open, messages
+from .wire import Inbox, Run, Sealed, is_long_to_open, messages
 
 __all__ = ["ClientSession"]
 
@@ -60,8 +60,7 @@ class ClientSession(Commands):
         after: ClientSession | None = None,
     ) -> None:
         super().__init__(schema, protocol, limits or Limits(), after)
-        self._inbox: deque[Waiting] = deque()
-        self._inbox_bytes = 0
+        self._inbox = Inbox()
         self._reading: Iterator[messages.ServerMessage | Run] = iter(())
         self._applying: Steps[Event | None] | None = None
         self._burst: Burst | None = None
@@ -71,7 +70,7 @@ class ClientSession(Commands):
     @property
     def backlog(self) -> int:
         """Bytes that were received and that `next_event()` has not begun to read."""
-        return self._inbox_bytes
+        return self._inbox.size
 
     @property
     def calls_waiting(self) -> int:
@@ -84,22 +83,21 @@ class ClientSession(Commands):
         """Take in one WebSocket message. What it holds comes out of `next_event()`, as do complaints about it."""
         if self._dead or self._lost:
             return
-        if self._inbox_bytes + len(payload) > self.limits.queued_bytes:
+        if not self._has_room(len(payload)):
             self._die(RemoteProtocolError(f"more than {self.limits.queued_bytes} bytes are waiting for next_event()"))
             return
-        self._inbox.append(payload)
-        self._inbox_bytes += len(payload)
+        self._inbox.add(payload)
 
-    def receive_many(self, payloads: Iterable[bytes | str]) -> None:
+    def receive_many(self, payloads: Sequence[bytes | str] | Alike) -> None:
         """Take in several WebSocket messages, as `receive` does one by one."""
-        payloads = list(payloads)
-        size = sum(map(len, payloads))
-        if self._dead or self._lost or self._inbox_bytes + size > self.limits.queued_bytes:
-            for payload in payloads:
-                self.receive(payload)
-        else:
-            self._inbox.extend(payloads)
-            self._inbox_bytes += size
+        if isinstance(payloads, Alike) and not (self._dead or self._lost) and self._has_room(payloads.size):
+            self._inbox.add_alike(payloads)
+            return
+        for payload in payloads:
+            self.receive(payload)
+
+    def _has_room(self, size: int) -> bool:
+        return self._inbox.size + size <= self.limits.queued_bytes
 
     def next_event(self) -> Event | NeedData:
         """Advance by exactly one server message. Think of it like `next()`: the cache moves here and nowhere else.
@@ -248,12 +246,12 @@ class ClientSession(Commands):
 
     def _open_next(self) -> Working | None:
         """Begin to read the next payload, or offer to inflate it elsewhere if that takes long."""
-        payload = self._inbox[0]
+        payload = self._inbox.first
         if isinstance(payload, bytes) and is_long_to_open(payload):
-            self._inbox[0] = sealed = Sealed(payload, self.limits.decompressed_size, self._protocol.name)
+            sealed = Sealed(payload, self.limits.decompressed_size, self._protocol.name)
+            self._inbox.seal(sealed)
             return Working(sealed.open)
-        self._reading, size = self._protocol.read_waiting(self._inbox)
-        self._inbox_bytes -= size
+        self._reading = self._protocol.read_waiting(self._inbox)
         return None
 
     def _die(self, error: SpacetimeDBError) -> None:

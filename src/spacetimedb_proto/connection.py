@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, Protocol
 
 import attrs
 
+from .alike import Alike
 from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, SpacetimeDBError
 from .events import Disconnected
 from .frames import Broken, Frames, Payload, PeerClosed
@@ -122,7 +123,7 @@ class Session(Protocol):
         """The WebSocket subprotocol in use."""
         ...
 
-    def receive_many(self, payloads: Iterable[bytes | str]) -> None:
+    def receive_many(self, payloads: Sequence[bytes | str] | Alike) -> None:
         """Take in WebSocket messages."""
 
     def payloads_to_send(self) -> list[bytes | str]:
@@ -319,10 +320,11 @@ class FramedConnection(ABC):
             if self._state is ConnectionState.CLOSED:
                 return
 
-    def _deliver(self, messages: Sequence[Payload]) -> None:
+    def _deliver(self, messages: Sequence[Payload] | Alike) -> None:
         """Hand on messages of one kind."""
         assert self._carried is not None
-        if isinstance(messages[0], str) is not self._wants_text:
+        is_text = not isinstance(messages, Alike) and isinstance(messages[0], str)
+        if is_text is not self._wants_text:
             expected, got = ("text", "binary") if self._wants_text else ("binary", "text")
             self._fail(RemoteProtocolError(f"expected {expected} messages, got a {got} one"), UNACCEPTABLE_DATA)
             return

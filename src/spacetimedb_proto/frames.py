@@ -16,7 +16,8 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
-from .plain_frames import Pieces, PlainFrames, Stop
+from .alike import Alike
+from .plain_frames import Messages, Pieces, PlainFrames, Stop
 from .tap import Op, Sender, Tap
 
 __all__ = ["Broken", "Frames", "Payload", "PeerClosed"]
@@ -44,7 +45,7 @@ class Broken:
     why: str
 
 
-Received: TypeAlias = Sequence[Payload] | PeerClosed | Broken
+Received: TypeAlias = Sequence[Payload] | Alike | PeerClosed | Broken
 """What comes out: whole messages, at least one, all binary or all text; or the end."""
 
 
@@ -99,10 +100,9 @@ class Frames:
     def _read_plain(self, plain: PlainFrames, data: bytes) -> Iterator[Received]:
         plain.feed(data)
         while not self._is_over:
-            messages: list[bytes] = []
-            stop = plain.read(messages)
-            if messages:
-                yield messages
+            found: list[Messages] = []
+            stop = plain.read(found)
+            yield from found
             match stop:
                 case Stop.CONTROL:
                     yield from self._judge(plain.take_control())

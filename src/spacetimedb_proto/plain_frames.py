@@ -8,11 +8,14 @@ for certain to be right; so it needs no words for what is wrong. Sections are th
 from __future__ import annotations
 
 import enum
-import struct
-from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
-__all__ = ["Pieces", "PlainFrames", "Stop"]
+from .alike import Alike
+
+__all__ = ["Messages", "Pieces", "PlainFrames", "Stop"]
+
+Messages: TypeAlias = list[bytes] | Alike
+"""Whole messages, at least one."""
 
 WHOLE, FIRST, LAST, MORE = 0x82, 0x02, 0x80, 0x00
 """First bytes of binary frames: a message in one frame; the first of several, the last, and those between (5.4)."""
@@ -26,8 +29,11 @@ LONGEST_CONTROL: Final = 125
 FEW: Final = 8
 """Frames that are not worth being read at once."""
 
-MANY: Final = 256
-"""Frames that are read at once at most: comparing them must cost little if they turn out to differ."""
+MANY: Final = 512
+"""Frames that are read at once at most: comparing them must cost little if they turn out to differ.
+
+What reads on (`wire/runs.py`) takes as many messages at once.
+"""
 
 ONE_BY_ONE: Final = 16 * 1024
 """Bytes read frame by frame before it is tried again whether the next ones are alike."""
@@ -95,18 +101,22 @@ class PlainFrames:
         self._data = rest + data if rest else bytes(data)  # copies only what is not bytes, and may change
         self._at = 0
 
-    def read(self, messages: list[bytes]) -> Stop:
-        """Read on and put whole messages into `messages`, until something else is to be done first."""
+    def read(self, found: list[Messages]) -> Stop:
+        """Read on and put whole messages into `found`, until something else is to be done first."""
         while True:
             if not self._missing:
-                while self._read_alike(messages):
+                while self._read_alike(found):
                     pass
-                if self._read_one_by_one(messages):
+                messages: list[bytes] = []
+                is_more = self._read_one_by_one(messages)
+                if messages:
+                    found.append(messages)
+                if is_more:
                     continue  # perhaps with frames that are alike
                 stop = self._read_header()
                 if stop is not None:
                     return stop
-            stop = self._read_payload(messages)
+            stop = self._read_payload(found)
             if stop is not None:
                 return stop
 
@@ -129,7 +139,7 @@ class PlainFrames:
     # Nothing is decided here that the methods below would decide otherwise. These only do without calls, because there
     # may be a million small frames or fragments in a second. They stop before any frame that is not whole.
 
-    def _read_alike(self, messages: list[bytes]) -> bool:
+    def _read_alike(self, found: list[Messages]) -> bool:
         """Read frames with the same header as the first: messages of one length, or fragments.
 
         Returns whether there may be more of them.
@@ -151,12 +161,12 @@ class PlainFrames:
             count = len(column) - len(column.lstrip(column[:1]))
         if size > self._limit or (self._is_open and pieces.size + count * size > self._limit):
             return False
-        end, view = at + count * step, memoryview(data)
+        alike = Alike(data[at : at + count * step], start - at, step)
         if self._is_open:
-            pieces.add(b"".join([view[each : each + size] for each in range(start, end, step)]))
+            pieces.add(b"".join(alike))
         else:
-            messages.extend(chain.from_iterable(struct.iter_unpack(f"{start - at}x{size}s", view[at:end])))
-        self._at = end
+            found.append(alike)
+        self._at = at + count * step
         return count == MANY
 
     def _read_one_by_one(self, messages: list[bytes]) -> bool:
@@ -223,7 +233,7 @@ class PlainFrames:
         self._missing, self._is_last, self._is_open = size, head >= LAST, True
         return None
 
-    def _read_payload(self, messages: list[bytes]) -> Stop | None:
+    def _read_payload(self, found: list[Messages]) -> Stop | None:
         """Read as much of a frame's payload as there is; it has not ended the frame if this returns something."""
         start = self._at
         self._at = stop = min(start + self._missing, len(self._data))
@@ -234,7 +244,7 @@ class PlainFrames:
         if self._missing:
             return self._wait()
         if self._is_last:
-            messages.append(self._pieces.take())
+            found.append([self._pieces.take()])
             self._is_open = False
         return None
 

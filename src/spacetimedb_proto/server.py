@@ -7,9 +7,10 @@ whoever holds the data.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from .alike import Alike
 from .errors import RemoteProtocolError
 from .events import NEED_DATA, NeedData
 from .limits import Limits
@@ -57,7 +58,7 @@ class ServerSession:
         """Take in one WebSocket message; what it holds comes out of `next_message()`."""
         self._inbox.append(payload)
 
-    def receive_many(self, payloads: Iterable[bytes | str]) -> None:
+    def receive_many(self, payloads: Sequence[bytes | str] | Alike) -> None:
         """Take in several WebSocket messages, in order."""
         self._inbox.extend(payloads)
 

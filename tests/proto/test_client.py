@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacetimedb_proto import NEED_DATA, ClientSession, Limits, LocalProtocolError, RemoteProtocolError, ServerSession
+from spacetimedb_proto.alike import Alike
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
 from spacetimedb_proto.errors import EncodeError, NotSent, OutcomeUnknown, QueryError
 from spacetimedb_proto.events import (
@@ -541,10 +542,14 @@ def test_a_huge_claim_costs_nothing(protocol):
     assert session.next_event() is NEED_DATA
 
 
-def test_too_much_waiting_is_an_error():
+@pytest.mark.parametrize("together", [False, True])
+def test_too_much_waiting_is_an_error(together):
     pair = Pair(limits=Limits(queued_bytes=100))
-    for _ in range(10):
-        pair.client.receive(b"\0" * 30)
+    if together:
+        pair.client.receive_many(Alike((b"\x82\x1e" + b"\0" * 30) * 10, header=2, step=32))
+    else:
+        for _ in range(10):
+            pair.client.receive(b"\0" * 30)
     with pytest.raises(RemoteProtocolError, match="more than 100 bytes are waiting"):
         events(pair.client)
 

@@ -42,8 +42,9 @@ def replay(kind, pieces, limit, close_before=None):
         closing = frames.close(1000) if at == close_before else b""
         came = []
         for item in frames.receive(piece):
-            assert item != []
-            came += item if isinstance(item, list) else [item]
+            some = [item] if isinstance(item, PeerClosed | Broken) else list(item)
+            assert some
+            came += some
         log.append((came, read_frames(closing + frames.take_pong())))
     return log, read_frames(frames.close(1001))
 
@@ -229,7 +230,7 @@ def test_frames_that_wsproto_has_to_judge(data):
 def test_many_frames_alike(begun, head, header):
     size = header[2] if header[0] == 126 else header[0]
     one = head + header + b"x" * (size + 1 - len(header) if header[0] == 127 else size)
-    for count in (8, 9, 10, 257, 600):
+    for count in (8, 9, 10, 513, 1100):
         data = begun + one * count
         for tail in (b"", one[:-1], one[:3], frame(PING), frame(CONTINUATION, b"end"), frame(BINARY, b"two")):
             same(data + tail, [], limit=10**6)

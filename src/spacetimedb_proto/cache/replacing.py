@@ -87,7 +87,7 @@ class Replacements:
         self.is_over = False
         self._run = run
         self._table = table
-        self._size = run.ahead
+        self._size = min(run.ahead, _MOST)
         self._stop = 0  # where the part ends that is under way
         self._left: Iterator[RowPair] = iter(())  # what is left of it
 

@@ -5,7 +5,6 @@ What is above this package sees `messages.py` only.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 from typing import Protocol as Interface
@@ -15,11 +14,12 @@ from ..limits import Limits
 from ..schema.model import Schema
 from . import messages
 from .compression import Sealed, is_long_to_open
+from .inbox import Inbox
 from .payloads import Waiting
 from .runs import Run
 from .v2 import V2, V3
 
-__all__ = ["PROTOCOLS", "Protocol", "Run", "Sealed", "Waiting", "is_long_to_open", "messages", "protocol"]
+__all__ = ["PROTOCOLS", "Inbox", "Protocol", "Run", "Sealed", "is_long_to_open", "messages", "protocol"]
 
 PROTOCOLS: Final = (
     "v3.bsatn.spacetimedb",
@@ -61,11 +61,11 @@ class Protocol(Interface):
         """
         ...
 
-    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[messages.ServerMessage | Run], int]:
+    def read_waiting(self, inbox: Inbox) -> Iterator[messages.ServerMessage | Run]:
         """Take one payload or several off the front of a queue, and read them as `read_server` does.
 
         Returns:
-            Their messages, of which those that are alike may come as a `Run`, and the bytes that were taken.
+            Their messages, of which those that are alike may come as a `Run`.
 
         Raises:
             RemoteProtocolError: As `read_server`.

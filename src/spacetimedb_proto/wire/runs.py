@@ -9,14 +9,13 @@ every byte is read in the usual way, which also finds what is wrong with it.
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Final, TypeAlias
 
+from .inbox import Inbox
 from .messages import PersistentTableRows, QuerySetUpdate, TableUpdate, TransactionUpdate
-from .payloads import Waiting
 from .rowlist import RowList
 
 __all__ = ["RowPair", "Run", "Template", "Templates"]
@@ -44,17 +43,23 @@ _TRANSACTION: Final = 4
 class _Shape:
     """Messages with one head and rows of one size each, end to end.
 
+    Args:
+        head: Of each.
+        came: Bytes of the row that came.
+        left: Bytes of the row that left.
+        before: Bytes before each message that do not matter.
+
     Attributes:
-        size: Bytes of each.
+        size: Bytes of each, with those before it.
         rows: Takes their rows out.
     """
 
-    def __init__(self, head: bytes, came: int, left: int) -> None:
+    def __init__(self, head: bytes, came: int, left: int, before: int) -> None:
         self._wanted = head + _CAME.pack(came, came), _LEFT.pack(0, left, left)
         first, second = map(len, self._wanted)
-        self._fixed = struct.Struct(f"{first}s{came}x{second}s{left}x").iter_unpack
-        self.rows = struct.Struct(f"{first}x{came}s{second}x{left}s").iter_unpack
-        self.size = first + came + second + left
+        self._fixed = struct.Struct(f"{before}x{first}s{came}x{second}s{left}x").iter_unpack
+        self.rows = struct.Struct(f"{before}x{first}x{came}s{second}x{left}s").iter_unpack
+        self.size = before + first + came + second + left
 
     def count(self, data: bytes) -> int:
         """How many whole messages that fit stand at the beginning."""
@@ -120,18 +125,24 @@ class Template:
             return None
         return (data[came : came + size], data[left:end]), end
 
-    def together(self, data: bytes, first: RowPair) -> Run:
-        """A run of the messages at the beginning that have rows as long as those of the first one."""
-        shape = self.shape(first)
-        count = shape.count(data)
-        size = count * shape.size
-        length = len(first[0])
-        return Run(self, list(shape.rows(data[:size])), size=size, shortest=length, longest=length)
+    def together(self, data: bytes, first: RowPair, before: int = 0) -> Run:
+        """A run of the messages at the beginning that have rows as long as those of the first one.
 
-    def shape(self, rows: RowPair) -> _Shape:
+        Args:
+            data: The messages.
+            first: The rows of the first.
+            before: Bytes before each message that do not matter.
+        """
+        shape = self.shape(first, before)
+        count = shape.count(data)
+        length = len(first[0])
+        rows = list(shape.rows(data[: count * shape.size]))
+        return Run(self, rows, size=count * (shape.size - before), shortest=length, longest=length)
+
+    def shape(self, rows: RowPair, before: int = 0) -> _Shape:
         """What messages have in common beside that whose rows are as long as these."""
         came, left = rows
-        return _shape(self.head, len(came), len(left))
+        return _shape(self.head, len(came), len(left), before)
 
     def one_by_one(self, pairs: Sequence[RowPair], size: int) -> Run:
         """A run of messages that have been cut, of so many bytes."""
@@ -168,12 +179,12 @@ class Templates:
                 self._by_head.clear()
             self._by_head[template.head] = template
 
-    def alone(self, payload: bytes, waiting: deque[Waiting]) -> Run | None:
+    def alone(self, payload: bytes, inbox: Inbox) -> Run | None:
         """A run of payloads that hold one message each.
 
         Args:
             payload: The first.
-            waiting: Those that came after it. What belongs to the run is taken out.
+            inbox: Where it stands. What belongs to the run is taken out.
 
         Returns:
             The run; None if the first payload has no template.
@@ -182,20 +193,18 @@ class Templates:
         first = template.cut(payload) if template is not None else None
         if template is None or first is None or first[1] != len(payload):
             return None
-        size = len(payload)
-        alike = takewhile(lambda other: len(other) == size and isinstance(other, bytes), islice(waiting, self._reach))
-        payloads: list[bytes] = [payload, *alike]  # type: ignore[list-item]  # they are
-        if len(payloads) > _FEW:
-            run = template.together(b"".join(payloads), first[0])
+        alike = inbox.alike
+        if alike is not None and min(len(alike), self._reach) >= _FEW:
+            frames = alike.frames[alike.at : alike.at + (1 + self._reach) * alike.step]
+            run = template.together(frames, first[0], alike.header)
         else:
-            run = self._alone_unlike(template, payload, first[0], waiting)
-        for _ in range(len(run.rows) - 1):
-            waiting.popleft()
+            run = self._one_by_one(template, payload, first[0], inbox)
+        inbox.drop(len(run.rows))
         return self._noted(run)
 
-    def _alone_unlike(self, template: Template, payload: bytes, first: RowPair, waiting: deque[Waiting]) -> Run:
+    def _one_by_one(self, template: Template, payload: bytes, first: RowPair, inbox: Inbox) -> Run:
         pairs, size = [first], len(payload)
-        for other in islice(waiting, self._reach):
+        for other in inbox.after(self._reach):
             found = template.cut(other) if isinstance(other, bytes) and other.startswith(template.head) else None
             if found is None or found[1] != len(other):
                 break
@@ -223,17 +232,17 @@ class Templates:
             found = template.cut(data, at) if is_more else None
         return self._noted(template.one_by_one(pairs, at - position))
 
-    def over(self, run: Run, payload: bytes, start: int, waiting: deque[Waiting]) -> int:
+    def over(self, run: Run, payload: bytes, start: int, inbox: Inbox) -> int:
         """Have a run go on in the payloads after its own, if it fills that and nothing else is in them.
 
         Args:
             run: What `together` has found. What belongs to it is added.
             payload: Its payload.
             start: Where messages begin in a payload.
-            waiting: The payloads after it. Those that belong to the run are taken out.
+            inbox: Where it stands.
 
         Returns:
-            How many they are.
+            How many payloads after its own are in it now.
         """
         each = len(run.rows)
         shape = run.template.shape(run.rows[0])
@@ -242,7 +251,7 @@ class Templates:
             return 0
         size, before = len(payload), payload[:start]
         alike: list[bytes] = []
-        for other in islice(waiting, self._reach // each):
+        for other in inbox.after(self._reach // each):
             if len(other) != size or not isinstance(other, bytes) or not other.startswith(before):
                 break
             alike.append(other[start:])
@@ -250,8 +259,6 @@ class Templates:
         whole = shape.count(data) // each
         run.rows = [*run.rows, *shape.rows(data[: whole * body])]
         run.size += whole * body
-        for _ in range(whole):
-            waiting.popleft()
         self._noted(run)
         return whole
 
@@ -263,6 +270,7 @@ class Templates:
         return self._by_head.get(data[position : name + 4 + data[name] + _REST.size])
 
     def _noted(self, run: Run) -> Run:
+        run.ahead = max(_AHEAD, self._reach // 2)  # as many as came together last time
         self._reach = min(2 * len(run.rows), _LONGEST)
         return run
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -24,6 +23,7 @@ from . import messages as m
 from . import v1_messages as v1
 from .compression import NAMES, inflate, seal, unseal
 from .declare import Append, Custom
+from .inbox import Inbox
 from .payloads import Waiting, expect_binary, expect_text
 from .rowlist import RowList
 from .rows import RowReader, write_row_list
@@ -58,10 +58,11 @@ class _V1:
         except DecodeError as error:
             raise RemoteProtocolError(f"{self.name}: {error}") from error
 
-    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[m.ServerMessage], int]:
+    def read_waiting(self, inbox: Inbox) -> Iterator[m.ServerMessage]:
         """The server's message in the next payload."""
-        payload = waiting.popleft()
-        return self.read_server(payload), len(payload)
+        payload = inbox.first
+        inbox.drop(1)
+        return self.read_server(payload)
 
     def read_client(self, payload: bytes | str) -> Iterator[m.ClientMessage]:
         """A client's message."""

@@ -7,7 +7,6 @@ around it is small and fixed, and is read here by hand, since a session reads on
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -16,6 +15,7 @@ from ..errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from ..limits import Limits
 from . import messages as m
 from .compression import seal, unseal
+from .inbox import Inbox
 from .payloads import Waiting, expect_binary
 from .rows import RowReader, write_query_rows, write_query_sets
 from .runs import Run, Templates
@@ -308,14 +308,15 @@ class V2:
         body, start = unseal(expect_binary(payload, self._limits, self.name), self._limits.decompressed_size, self.name)
         return self._read(body, start, SERVER_READERS)
 
-    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[m.ServerMessage | Run], int]:
+    def read_waiting(self, inbox: Inbox) -> Iterator[m.ServerMessage | Run]:
         """The server's messages in the next payload, and in those after it that are like it."""
-        payload = expect_binary(waiting.popleft(), self._limits, self.name)
-        run = self._templates.alone(payload, waiting) if isinstance(payload, bytes) else None
+        payload = expect_binary(inbox.first, self._limits, self.name)
+        run = self._templates.alone(payload, inbox) if isinstance(payload, bytes) else None
         if run is not None:
-            return iter((run,)), run.size
+            return iter((run,))
+        inbox.drop(1)
         body, start = unseal(payload, self._limits.decompressed_size, self.name)
-        return self._learn(body, start), len(payload)
+        return self._learn(body, start)
 
     def _learn(self, body: bytes, start: int) -> Iterator[m.ServerMessage | Run]:
         for message in self._read(body, start, SERVER_READERS):
@@ -394,14 +395,14 @@ class V3(V2):
     name = "v3.bsatn.spacetimedb"
     batches = True
 
-    def read_waiting(self, waiting: deque[Waiting]) -> tuple[Iterator[m.ServerMessage | Run], int]:
+    def read_waiting(self, inbox: Inbox) -> Iterator[m.ServerMessage | Run]:
         """The server's messages in the next payload, those that are alike together, with payloads of nothing else."""
-        payload = expect_binary(waiting.popleft(), self._limits, self.name)
+        payload = expect_binary(inbox.first, self._limits, self.name)
         body, start = unseal(payload, self._limits.decompressed_size, self.name)
         run = self._templates.together(body, start)
-        more = self._templates.over(run, body, start, waiting) if run is not None and body is payload else 0
-        found = self._runs(body, start, run) if run is None or not more else iter((run,))
-        return found, len(payload) * (1 + more)
+        more = self._templates.over(run, body, start, inbox) if run is not None and body is payload else 0
+        inbox.drop(1 + more)
+        return self._runs(body, start, run) if run is None or not more else iter((run,))
 
     def _runs(self, body: bytes, start: int, run: Run | None) -> Iterator[m.ServerMessage | Run]:
         """The messages in a payload, those that are alike together; the first such run is known."""

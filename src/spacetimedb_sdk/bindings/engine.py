@@ -315,7 +315,8 @@ class Engine:
 
     def _telling_of_updates(self, burst: Burst, listeners: TableListeners) -> Steps[None]:
         """Tell those who want to know of rows, for as long as nobody else wants to know anything."""
-        update, changes, streams, records = listeners.update, listeners.changes, listeners.streams, self._records
+        update, changes = listeners.update, listeners.changes
+        streams, records = listeners.streams.references, self._records.references
         callbacks, source, make, few = update.callbacks, burst.source, object.__new__, self.host.few
         left = few
         for old, new, pair in self.each_atomically(burst.updates(listeners.skip)):
@@ -330,7 +331,7 @@ class Engine:
             if not left:
                 left = few
                 yield
-            if update.callbacks is not callbacks or changes.callbacks or streams.references or records.references:
+            if update.callbacks is not callbacks or changes.callbacks or streams or records:
                 return
 
     def _reducer(self, event: ReducerEvent) -> Steps[bool]:

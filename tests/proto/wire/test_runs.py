@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import product
+from itertools import groupby, product
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacetimedb_proto.alike import Alike
 from spacetimedb_proto.errors import RemoteProtocolError
 from spacetimedb_proto.limits import Limits
-from spacetimedb_proto.wire import Run
+from spacetimedb_proto.wire import Inbox, Run
 from spacetimedb_proto.wire import messages as m
 from spacetimedb_proto.wire.rowlist import RowList
 from spacetimedb_proto.wire.v2 import V2, V3
@@ -32,6 +32,20 @@ MESSAGES = st.lists(st.one_of(UNLIKE, v2_server, st.lists(ALIKE, max_size=20)), 
 PROTOCOLS = st.sampled_from([V2, V3])
 
 
+def in_inbox(payloads):
+    """The payloads as they wait on a connection: those of one length in a row may be together, in their frames."""
+    inbox = Inbox()
+    for length, alike in groupby(payloads, len):
+        some = list(alike)
+        if len(some) == 1 or not length:
+            for payload in some:
+                inbox.add(payload)
+        else:
+            inbox.add_alike(Alike(b"".join(b"\x82\x7f" + payload for payload in some), 2, 2 + length))
+    assert inbox.size == sum(map(len, payloads))
+    return inbox
+
+
 def one_by_one(kind, payloads):
     protocol, found = kind(Limits()), []
     try:
@@ -43,13 +57,10 @@ def one_by_one(kind, payloads):
 
 
 def together(kind, payloads):
-    protocol, found, waiting, taken = kind(Limits()), [], deque(payloads), 0
+    protocol, found, inbox = kind(Limits()), [], in_inbox(payloads)
     try:
-        while waiting:
-            items, size = protocol.read_waiting(waiting)
-            taken += size
-            assert taken == sum(map(len, payloads)) - sum(map(len, waiting))
-            for item in items:
+        while inbox:
+            for item in protocol.read_waiting(inbox):
                 found.extend(map(item.template.message, item.rows) if isinstance(item, Run) else [item])
     except RemoteProtocolError as error:
         found.append(str(error))
@@ -108,9 +119,9 @@ def test_messages_of_one_template_come_as_runs():
     unlike = [replacing(1, "a", b"x" * (1 + n % 7), b"y" * (1 + n % 5)) for n in range(600)]
     for kind, messages in product((V2, V3), (alike, unlike)):
         protocol = kind(Limits())
-        waiting, items = deque(protocol.write_server(messages)), []
-        while waiting:
-            items.extend(protocol.read_waiting(waiting)[0])
+        inbox, items = in_inbox(protocol.write_server(messages)), []
+        while inbox:
+            items.extend(protocol.read_waiting(inbox))
         assert type(items[0]) is m.TransactionUpdate, "the first one is read in full"
         assert {type(item) for item in items[1:]} == {Run}
         assert len(items) < 20
