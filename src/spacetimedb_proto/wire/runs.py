@@ -164,12 +164,13 @@ class Templates:
         before: What stands before every message.
     """
 
-    __slots__ = ("_before", "_by_head", "_reach")
+    __slots__ = ("_before", "_by_head", "_further", "_reach")
 
     def __init__(self, before: bytes) -> None:
         self._before = before
         self._by_head: dict[bytes, Template] = {}
         self._reach = 1  # messages to look at: twice as many as the last run had, so that no look is in vain for long
+        self._further = 1  # payloads to look at after that of a run, in the same way
 
     def learn(self, update: TransactionUpdate) -> None:
         """Remember the template of a message that was read, if it has one."""
@@ -251,7 +252,7 @@ class Templates:
             return 0
         size, before = len(payload), payload[:start]
         alike: list[bytes] = []
-        for other in inbox.after(self._reach // each):
+        for other in inbox.after(min(self._further, _LONGEST // each)):
             if len(other) != size or not isinstance(other, bytes) or not other.startswith(before):
                 break
             alike.append(other[start:])
@@ -259,7 +260,8 @@ class Templates:
         whole = shape.count(data) // each
         run.rows = [*run.rows, *shape.rows(data[: whole * body])]
         run.size += whole * body
-        self._noted(run)
+        run.ahead = max(_AHEAD, self._further // 2 * each)
+        self._further = 2 * whole + 1
         return whole
 
     def _find(self, data: bytes, position: int) -> Template | None:
