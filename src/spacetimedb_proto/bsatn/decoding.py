@@ -338,18 +338,24 @@ class Reader:
         """Write the reading of all values in `data`, end to end, into a list `made`."""
         source, self._is_block = self._source, True
         item = self.read(node)
-        run, later = self._run, self._later
+        run, later, size = self._run, [text for text, _ in self._later], self._size
         self._run, self._size, self._later = [], 0, []
         targets = "".join(f"{variable}, " for variable, _, _, _ in run)
         unpack = self._functions.iter_unpack("".join(code for _, code, _, _ in run))
         if not later:
             source.add(f"made = [{item} for {targets}in {unpack}(data)]")
             return
-        source.add("made = []")
-        with source.block(f"for {targets}in {unpack}(data)"):
-            for text, _ in later:
+        blank = self._functions.blank(node.cls) if isinstance(node, ProductNode) and node.cls else None
+        if f"{item} = {blank}()" in later:
+            later.remove(f"{item} = {blank}()")
+            source.add(f"made = blanks({blank}, len(data) // {size})")
+            loop, last = f"for {item}, ({targets}) in zip(made, {unpack}(data))", []
+        else:
+            source.add("made = []")
+            loop, last = f"for {targets}in {unpack}(data)", [f"made.append({item})"]
+        with source.block(loop):
+            for text in (*later, *last):
                 source.add(text)
-            source.add(f"made.append({item})")
 
     def _array(self, node: ArrayNode) -> str:
         count = self._length()

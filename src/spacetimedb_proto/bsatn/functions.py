@@ -142,13 +142,18 @@ class Functions:
             fields = [*fields, ("is_safe", self.constant(uuid.SafeUUID.unknown))]
         if not fields:
             return [f"{variable} = {self._shared(f'only {id(cls)}', cls)}"]
-        made_by = self._builders[cls] if cls in self._builders else self._builders.setdefault(cls, builder(cls))
+        made_by = self.blank(cls)
         if made_by is None:
             aliases = [field.alias for field in attrs.fields(cls)]
             arguments = ", ".join(f"{alias}={value}" for alias, (_, value) in zip(aliases, fields, strict=True))
             return [f"{variable} = {self.constant(cls)}({arguments})"]
         stores = [f"{variable}.{name} = {value}" for name, value in fields]
-        return [f"{variable} = {self.constant(made_by)}()", *stores, f"{variable}.__class__ = {self.constant(cls)}"]
+        return [f"{variable} = {made_by}()", *stores, f"{variable}.__class__ = {self.constant(cls)}"]
+
+    def blank(self, cls: type[Any]) -> str | None:
+        """A name for what makes the instance that is then filled; None if the class must be called with the values."""
+        made_by = self._builders[cls] if cls in self._builders else self._builders.setdefault(cls, builder(cls))
+        return None if made_by is None else self.constant(made_by)
 
 
 @attrs.frozen(eq=False)
