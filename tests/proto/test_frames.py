@@ -30,7 +30,7 @@ def client(limit=LIMIT):
 def given_to(frames, data):
     """What comes out of bytes, one message at a time."""
     items = frames.receive(data)
-    return [each for item in items for each in (item if isinstance(item, list) else [item])]
+    return [each for item in items for each in ([item] if isinstance(item, Broken | PeerClosed) else item)]
 
 
 def received(data, limit=LIMIT):

@@ -4,6 +4,7 @@ import gc
 import selectors
 import socket
 import ssl
+from contextlib import suppress
 
 import pytest
 
@@ -162,7 +163,8 @@ def test_closing_is_idempotent(ends):
         assert link.fileno() == -1
         assert link.interest(reading=True) == 0
     assert end.recv(100) == b"x" * 100
-    assert end.recv(100) == b""
+    with suppress(ConnectionResetError):  # which is what the system makes of it where tickets of TLS were not read
+        assert end.recv(100) == b""
 
 
 def test_pending_bytes_are_told(contexts):
