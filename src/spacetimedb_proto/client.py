@@ -90,11 +90,12 @@ class ClientSession(Commands):
 
     def receive_many(self, payloads: Sequence[bytes | str] | Alike) -> None:
         """Take in several WebSocket messages, as `receive` does one by one."""
-        if isinstance(payloads, Alike) and not (self._dead or self._lost) and self._has_room(payloads.size):
-            self._inbox.add_alike(payloads)
-            return
-        for payload in payloads:
-            self.receive(payload)
+        size = payloads.size if isinstance(payloads, Alike) else sum(map(len, payloads))
+        if self._dead or self._lost or not self._has_room(size):
+            for payload in payloads:
+                self.receive(payload)
+        else:
+            self._inbox.add_many(payloads, size)
 
     def _has_room(self, size: int) -> bool:
         return self._inbox.size + size <= self.limits.queued_bytes

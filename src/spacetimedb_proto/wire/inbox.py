@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from ..alike import Alike
@@ -22,9 +22,9 @@ class Inbox:
 
     __slots__ = ("_items", "size")
 
-    def __init__(self, payloads: Iterable[Waiting] = ()) -> None:
-        self._items: deque[Waiting | Alike] = deque(payloads)
-        self.size = sum(map(len, self._items))
+    def __init__(self) -> None:
+        self._items: deque[Waiting | Alike] = deque()
+        self.size = 0
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -34,10 +34,13 @@ class Inbox:
         self._items.append(payload)
         self.size += len(payload)
 
-    def add_alike(self, payloads: Alike) -> None:
-        """Put several to the others. They are taken from what is given."""
-        self._items.append(payloads)
-        self.size += payloads.size
+    def add_many(self, payloads: Sequence[bytes | str] | Alike, size: int) -> None:
+        """Put several to the others, of so many bytes in all. Those that are alike are taken from what is given."""
+        if isinstance(payloads, Alike):
+            self._items.append(payloads)
+        else:
+            self._items.extend(payloads)
+        self.size += size
 
     def clear(self) -> None:
         """Take all away."""

@@ -18,6 +18,7 @@ PAYLOADS = st.binary(max_size=4)
 SEVERAL = st.integers(0, 3).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=1))
 STEPS = st.one_of(
     st.tuples(st.just("add"), PAYLOADS | st.text(max_size=3)),
+    st.tuples(st.just("add many"), st.lists(PAYLOADS | st.text(max_size=3), max_size=4)),
     st.tuples(st.just("add alike"), st.tuples(HEADERS, SEVERAL)),
     st.tuples(st.just("drop"), st.integers(0, 5)),
     st.tuples(st.just("seal"), st.none()),
@@ -42,8 +43,11 @@ def test_it_is_a_queue_of_payloads(steps):
             case "add":
                 inbox.add(value)
                 model.append(value)
+            case "add many":
+                inbox.add_many(value, sum(map(len, value)))
+                model += value
             case "add alike":
-                inbox.add_alike(alike(*value))
+                inbox.add_many(alike(*value), sum(map(len, value[1])))
                 model += value[1]
             case "drop":
                 count = min(value, len(model))
@@ -61,7 +65,7 @@ def test_it_is_a_queue_of_payloads(steps):
 @given(HEADERS, SEVERAL, st.data())
 def test_what_came_alike_is_told_until_it_is_gone(header, payloads, data):
     inbox = Inbox()
-    inbox.add_alike(alike(header, payloads))
+    inbox.add_many(alike(header, payloads), sum(map(len, payloads)))
     inbox.add(b"after")
     gone = data.draw(st.integers(0, len(payloads)))
     inbox.drop(gone)

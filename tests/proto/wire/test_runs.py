@@ -35,13 +35,14 @@ PROTOCOLS = st.sampled_from([V2, V3])
 def in_inbox(payloads):
     """The payloads as they wait on a connection: those of one length in a row may be together, in their frames."""
     inbox = Inbox()
-    for length, alike in groupby(payloads, len):
-        some = list(alike)
+    for length, group in groupby(payloads, len):
+        some = list(group)
         if len(some) == 1 or not length:
             for payload in some:
                 inbox.add(payload)
         else:
-            inbox.add_alike(Alike(b"".join(b"\x82\x7f" + payload for payload in some), 2, 2 + length))
+            alike = Alike(b"".join(b"\x82\x7f" + payload for payload in some), 2, 2 + length)
+            inbox.add_many(alike, alike.size)
     assert inbox.size == sum(map(len, payloads))
     return inbox
 
