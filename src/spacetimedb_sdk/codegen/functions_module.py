@@ -26,11 +26,12 @@ def functions_stub(plan: Plan, kind: Kind) -> str:
     functions = plan.functions(kind)
     collection, attributes = _collection(kind), [function.attribute for function in functions]
     scope = Scope(f".{kind}s", [collection], attributes)
+    annotations = Annotations(plan, scope)
     body = [
         *class_head(collection, *_bases(kind, scope)),
         f"    {doc(f'The {kind}s that clients may call: `conn.{kind}s`.')}",
         "",
-        *(line for function in functions for line in _function(function, kind, Annotations(plan, scope), attributes)),
+        *(line for function in functions for line in _function(function, kind, annotations, attributes)),
     ]
     return module_text([doc(f"The {kind}s of the module."), "", *scope.imports(), *body])
 

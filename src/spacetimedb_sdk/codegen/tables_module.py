@@ -157,9 +157,8 @@ def _collections(plan: Plan, annotations: Annotations) -> list[str]:
         for table in queried
     ]
     anything = scope.name("typing", "Any")
-    host = scope.name(TYPED, "Told_co")
-    things = scope.name(TYPED, "Things")
-    on_host = [f"{things}[{scope.name(SDK, 'TableHandle')}]", f"{scope.name('typing', 'Generic')}[{host}]"]
+    things, generic = scope.name(TYPED, "Things"), scope.name("typing", "Generic")
+    on_host = [f"{things}[{scope.name(SDK, 'TableHandle')}]", f"{generic}[{scope.name(TYPED, 'Told_co')}]"]
     about = "Queries for the rows of tables and views."
     return [
         *_collection("Tables", on_host, "The tables and views: `conn.db`.", handles, scope),
