@@ -41,7 +41,8 @@ class ClientSession(Commands):
     """One client's session over one link.
 
     Args:
-        schema: The module's definition.
+        schema: The module's definition, as it is served over this link. Rows and arguments are those of the definition
+            that the first link began with.
         protocol: The WebSocket subprotocol in use.
         limits: What an untrusted server may cost.
         after: The session whose link was lost, if this one is to go on where it ended: with its rows, its query sets,

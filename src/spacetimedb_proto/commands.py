@@ -50,7 +50,7 @@ class Commands(ABC):
 
     @property
     def schema(self) -> Schema:
-        """The module's definition, which rows and arguments are read by."""
+        """The module's definition, which rows and arguments are read by: the first that the session was given."""
         return self._received.schema
 
     @property

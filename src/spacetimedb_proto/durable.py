@@ -31,7 +31,8 @@ from .events import (
 )
 from .options import Options
 from .reconnect import Attempts, not_opened
-from .schema import Effect, Schema, compare
+from .republished import go_on_with
+from .schema import Schema
 from .schema_link import SchemaLink
 from .states import SESSION, SessionInput, SessionState, step
 from .uri import Endpoint
@@ -412,9 +413,9 @@ class DurableConnection:
                 if self._options.prepare is not None:
                     self._options.prepare(schema)
                 self._schema = schema
-            elif schema.hash != self._schema.hash:
-                self._check_fit(self._schema, schema)
-            self._next_link = self._new_connection(self._schema)
+            else:
+                schema = go_on_with(schema, self.session)
+            self._next_link = self._new_connection(schema)
         except SpacetimeDBError as error:
             self._ended(Disconnected(error))
             return self._told.popleft()
@@ -427,14 +428,6 @@ class DurableConnection:
         Disconnected: _link_over,
         LinkEnded: _schema_read,
     }
-
-    def _check_fit(self, known: Schema, served: Schema) -> None:
-        """See that what is known of the module still fits, after it has been published anew."""
-        sets = () if self._session is None else self._session.query_sets
-        read = {table for query_set in sets for table in query_set.tables}
-        private = any(name in known.tables and not known.tables[name].is_public for name in read)
-        drift = compare(known, served, private=private).in_use(read)
-        drift.raise_if_breaking(Effect.WIRE, hint="The module has been published anew: connect again to use it.")
 
     # --- links --------------------------------------------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ class Receiver:
             or not self.cache.table(name).admits(run.shortest, run.longest)
             or not (self._shared_bag or self.query_sets.receiving(template.query_set_id))
             or template.query_set_id in self.query_sets.lean
+            or name in self.cache.grown
             or self._replay is not None
         ):
             return None
@@ -328,20 +329,21 @@ class Receiver:
 
     def _on_query_result(self, message: messages.OneOffQueryResult) -> Steps[Event]:
         call = self.calls.under_way(CallKind.QUERY, message.request_id)
-        rows: dict[str, list[Any]] = {}
+        found: dict[str, list[Any]] = {}
         error = QueryError(message.result) if isinstance(message.result, str) else None
         for part in () if isinstance(message.result, str) else message.result.tables:
             if part.table not in self.schema.tables:
                 error = QueryError(f"the answer holds rows of {part.table!r}, which the schema does not know")
                 break
             decode = self.schema.row_codec(part.table).decode_exact
-            found = rows.setdefault(part.table, [])
-            yield from part.rows.checking()
-            for piece in part.rows.parts(STEP):
-                found.extend(map(decode, piece))
+            objects = found.setdefault(part.table, [])
+            rows = yield from self.cache.known_part(part.table, part.rows)
+            yield from rows.checking()
+            for piece in rows.parts(STEP):
+                objects.extend(map(decode, piece))
                 yield
         self.calls.finish(call)
-        return QueryReturned(call.request_id, {} if error else rows, error)
+        return QueryReturned(call.request_id, {} if error else found, error)
 
     def _on_replaced_subscription(self, message: messages.ReplacedSubscription) -> Steps[Event]:
         """The rows of the legacy set. Alone, it owns all rows; beside other v1 sets nobody can say which are its."""

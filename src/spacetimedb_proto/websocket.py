@@ -85,7 +85,7 @@ class ClientConnection(FramedConnection):
     always `Disconnected`, and says why. After that everything is inert.
 
     Args:
-        schema: The module's definition, for the session.
+        schema: The module's definition, for the session: as `ClientSession` has it.
         endpoint: The server.
         database: Name or identity of the database.
         token: Sent as a bearer token; without one the server makes a new anonymous identity.

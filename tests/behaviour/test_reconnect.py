@@ -26,7 +26,8 @@ from spacetimedb_sdk import (
     SubscribeApplied,
     TokenFile,
 )
-from spacetimedb_sdk.testing import Module, u32
+from spacetimedb_sdk.testing import Index, Module, PrimaryKey, Unique, i32, u32
+from tests.behaviour_module import behaviour
 
 pytestmark = pytest.mark.anyio
 
@@ -230,6 +231,32 @@ async def test_a_module_that_no_longer_fits_ends_the_session(server, conn):
     await state(conn, SessionState.CLOSED)
     assert isinstance(conn.last_ending.error, SchemaMismatch)
     assert "pair" in str(conn.last_ending.error)
+
+
+async def test_a_module_that_has_grown_is_read_as_before(server, conn):
+    await conn.subscribe("SELECT * FROM pair")
+    await conn.reducers.add_pair(1, "a", 1, 1)
+    grown = Module("behaviour")
+
+    @grown.table(public=True)
+    class pair:  # noqa: N801 - the table's name
+        id: PrimaryKey[u32]
+        key: Unique[str]
+        group: Index[i32]
+        value: i32
+        note: str = "new"
+
+    grown.tables["user"] = behaviour.tables["user"]  # which has rows
+    server.republish(grown)
+    async with conn.db.pair.changes() as changes:
+        await state(conn, SessionState.CONNECTED)
+        server.run(lambda ctx: ctx.db.pair.insert(id=2, key="b", group=1, value=2))
+        change = await anext(changes)
+    assert isinstance(change, Inserted), "nothing has happened to the row that was there"
+    assert (change.row.key, change.row.value) == ("b", 2)
+    assert sorted(row.id for row in conn.db.pair.filter(group=1)) == [1, 2]
+    assert conn.db.pair.find(id=1).value == 1
+    assert sorted(row.key for row in await conn.query("SELECT * FROM pair")) == ["a", "b"]
 
 
 async def test_closing_while_there_is_no_link(server, client):

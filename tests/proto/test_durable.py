@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import attrs
 import pytest
 
 from spacetimedb_proto.backoff import Backoff
@@ -22,7 +21,6 @@ from spacetimedb_proto.errors import (
     LocalProtocolError,
     NotSent,
     OutcomeUnknown,
-    SchemaMismatch,
     SubscriptionError,
 )
 from spacetimedb_proto.events import (
@@ -30,7 +28,6 @@ from spacetimedb_proto.events import (
     Committed,
     Connected,
     Disconnected,
-    Failed,
     LinkEnded,
     QueryReturned,
     ReducerEvent,
@@ -44,7 +41,7 @@ from spacetimedb_proto.events import (
 from spacetimedb_proto.options import Options
 from spacetimedb_proto.states import QuerySetState, SessionState
 from spacetimedb_proto.websocket import UpgradeRequest
-from spacetimedb_sdk.testing import Database, Module, PrimaryKey, u32
+from spacetimedb_sdk.testing import Database, Module
 from spacetimedb_transports.simulation import SimulatedNetwork
 from tests.simulated import ENDPOINT, RUNS, World, put_mark, put_pair, write_note
 
@@ -415,99 +412,6 @@ def test_a_database_that_is_gone():
     assert isinstance(client.endings()[-1].error, DatabaseNotFound)
     assert client.core.state is S.CLOSED
     assert client.attempts[1:] == [client.attempts[-1]], "once was enough"
-
-
-def version(*columns, name="grows"):
-    module = Module(name)
-
-    if columns == ("text",):
-
-        @module.table(public=True)
-        class Thing:
-            id: PrimaryKey[u32]
-            text: str
-
-    else:
-
-        @module.table(public=True)
-        class Thing:
-            id: PrimaryKey[u32]
-
-        @module.table(public=True)
-        class More:
-            id: PrimaryKey[u32]
-
-    return module
-
-
-@pytest.fixture
-def grown():
-    world = World(7, module=version("text"))
-    client = world.connected(database="grows")
-    world.run(lambda ctx: ctx.db.thing.insert(id=1, text="a"))
-    subscribe(world, client, "SELECT * FROM thing")
-    return world, client
-
-
-def test_a_module_that_breaks_old_clients_ends_the_session(grown):
-    world, client = grown
-    world.site.republish(version(), keep_rows=False)
-    world.settle()
-    end = client.endings()[-1]
-    assert isinstance(end.error, SchemaMismatch)
-    assert "published anew" in str(end.error)
-    assert (end.retry, client.core.state) == (None, S.CLOSED)
-    assert [row.text for row in client.session.cache["thing"]] == ["a"], "what was there stays readable"
-
-
-def test_a_module_that_only_adds_goes_on(grown):
-    world, client = grown
-    grown_module = version("text")
-
-    @grown_module.table(public=True)
-    class More:
-        id: PrimaryKey[u32]
-
-    world.site.republish(grown_module)
-    world.settle()
-    assert client.core.state is S.CONNECTED
-    world.run(lambda ctx: ctx.db.thing.insert(id=2, text="b"))
-    world.settle()
-    assert [row.text for row in client.session.cache["thing"]] == ["a", "b"]
-    assert "more" not in client.core.schema.tables, "codecs are made once"
-
-
-def test_a_module_without_what_is_not_in_use_goes_on():
-    before = version("text")
-
-    @before.table(public=True)
-    class More:
-        id: PrimaryKey[u32]
-
-    @before.reducer
-    def unused(ctx):
-        pass
-
-    world = World(7, module=before)
-    client = world.connected(database="grows")
-    world.run(lambda ctx: ctx.db.thing.insert(id=1, text="a"))
-    subscribe(world, client, "SELECT * FROM thing")
-    world.site.republish(version("text"))
-    world.settle()
-    assert client.core.state is S.CONNECTED
-    world.run(lambda ctx: ctx.db.thing.insert(id=2, text="b"))
-    client.do(client.core.call_reducer, "unused", ())
-    world.settle()
-    assert [row.text for row in client.session.cache["thing"]] == ["a", "b"]
-    (called,) = client.told(ReducerEvent)
-    assert called.outcome == Failed("no such reducer")
-
-
-def test_a_module_without_a_table_that_is_read_ends_the_session(grown):
-    world, client = grown
-    world.site.republish(Module("grows"), keep_rows=False)
-    world.settle()
-    assert "- table thing removed" in str(client.endings()[-1].error)
 
 
 def gated(gate):
@@ -991,22 +895,6 @@ def test_closing_from_within_the_greeting(world):
     world.settle()
     assert client.states()[-2:] == [S.CLOSING, S.CLOSED]
     assert client.endings()[-1].error is None
-
-
-def test_a_set_that_is_refused_the_second_time(grown):
-    """Only the server's answer says so: what it held leaves with what else was missed."""
-    world, client = grown
-    module = version("text")
-    hidden = module.tables["thing"]
-    module.tables["thing"] = attrs.evolve(hidden, is_public=False)
-    others = subscribe(world, client, "SELECT * FROM thing WHERE id = 1")
-    world.site.republish(module)
-    world.settle()
-    if client.core.state is S.CLOSED:
-        assert isinstance(client.endings()[-1].error, SchemaMismatch)
-        return
-    assert {event.query_set_id for event in client.told(SubscriptionFailed)} >= {others}
-    assert len(client.session.cache["thing"]) == 0
 
 
 @pytest.mark.parametrize("state", [S.WAITING, S.RECONNECTING])

@@ -201,15 +201,26 @@ def test_what_changed_between_two_links_is_in_it(server, tmp_path):
 def small(*, wide):
     module = Module("small")
 
-    @module.table(public=True)
-    class Pair:
-        id: PrimaryKey[u32]
-
     if wide:
+
+        @module.table(public=True)
+        class Pair:
+            id: PrimaryKey[u32]
+            level: u32 = 7
 
         @module.table(public=True)
         class Extra:
             n: u32
+
+    else:
+
+        @module.table(public=True)
+        class Pair:
+            id: PrimaryKey[u32]
+
+    @module.reducer
+    def add(ctx, id: u32) -> None:  # noqa: A002
+        ctx.db.pair.insert(id=id)
 
     return module
 
@@ -219,11 +230,16 @@ def test_another_definition_is_written_where_it_comes(tmp_path):
     with serve(small(wide=False)) as server:
         with Watched(server, path) as watched:
             watched.conn.subscribe("SELECT * FROM pair")
+            watched.conn.reducers.add(1)
             server.republish(small(wide=True))
             watched.until_back()
+            watched.conn.reducers.add(2)
+            rows = sorted(watched.conn.db.pair, key=lambda row: row.id)
         first, second = [line for line in lines(path) if "response" in line]
     assert first["schema"] == json.loads(json.dumps(dump_schema(small(wide=False).schema)))
     assert second["schema"] == json.loads(json.dumps(dump_schema(small(wide=True).schema)))
+    again, _ = replayed(path)
+    assert repr(again) == repr(rows) == "[Pair(id=1), Pair(id=2)]"
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------

@@ -164,6 +164,19 @@ class Codec(_Compiled):
         return self._entry("data, pos=0", self._decode_failed, write_decode)
 
     @cached_property
+    def cut(self) -> Callable[[bytes], bytes]:
+        """`(data) -> bytes` of the value that stands at the beginning, of which only the length is checked.
+
+        Raises `DecodeError` if the data end before it does.
+        """
+
+        def write(batch: Batch, node: Node) -> None:
+            batch.source.add("pos = 0")
+            _write_slice(batch, node)
+
+        return self._entry("data", self._decode_failed, write)
+
+    @cached_property
     def decode_rows(self) -> Callable[[Sequence[bytes]], list[Any]]:
         """`(rows) -> values`: `decode_exact` for many at once. Raises `DecodeError` for the first that is no value."""
         again = self._functions.constant(self._decode_rows_again)
@@ -343,16 +356,9 @@ class Codec(_Compiled):
         field = self._product.fields[index]
 
         def write(batch: Batch, _node: Node) -> None:
-            source = batch.source
             self._write_skip(batch, index)
-            source.add("start = pos")
-            with source.step(repr(field.name)):
-                skipper = Skipper(batch)
-                skipper.skip(field.node)
-                skipper.settle()
-                text = "'%d bytes expected, %d left' % (pos - start, max(len(data) - start, 0))"
-                source.add("if pos > len(data): raise Bad", source.note("start", text))
-            source.add("return data[start:pos]")
+            with batch.source.step(repr(field.name)):
+                _write_slice(batch, field.node)
 
         return self._entry("data", self._decode_failed, write)
 
@@ -364,6 +370,18 @@ class Codec(_Compiled):
             with source.step(repr(field.name)):
                 skipper.skip(field.node)
         skipper.settle()
+
+
+def _write_slice(batch: Batch, node: Node) -> None:
+    """Write the end of a function that returns the bytes of the value at its position."""
+    source = batch.source
+    source.add("start = pos")
+    skipper = Skipper(batch)
+    skipper.skip(node)
+    skipper.settle()
+    text = "'%d bytes expected, %d left' % (pos - start, max(len(data) - start, 0))"
+    source.add("if pos > len(data): raise Bad", source.note("start", text))
+    source.add("return data[start:pos]")
 
 
 class ParamsCodec(_Compiled):

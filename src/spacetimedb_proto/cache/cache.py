@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Final
 
 from ..schema.model import Schema
 from ..steps import Steps, finish
 from ..wire.messages import EventTableRows, QueryRows, TableUpdate
+from ..wire.rowlist import RowList
 from .changes import Changes
 from .few import FewPlan
 from .lean import CachePolicy
 from .memory import TableMemory
 from .planning import Delta, LeanDelta, Plan
 from .renewal import Renewal
+from .shortening import Shortener
 from .table import TableCache
 
 __all__ = ["Cache", "Deltas"]
@@ -106,6 +108,7 @@ class Cache(Mapping[str, TableCache]):
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._tables: dict[str, TableCache] = {}
+        self._grown: Mapping[str, Shortener] = {}
 
     def table(self, name: str) -> TableCache:
         """The cached rows of a table or view.
@@ -131,6 +134,19 @@ class Cache(Mapping[str, TableCache]):
         """Names of the tables that any message or reader has asked for: the only ones that can hold rows."""
         return list(self._tables)
 
+    def shorten(self, grown: Iterable[str]) -> None:
+        """From now on, cut off what is behind the known columns in rows of these tables, and in no others."""
+        self._grown = {name: Shortener(name, self._schema.row_codec(name)) for name in grown}
+
+    @property
+    def grown(self) -> Collection[str]:
+        """The tables whose rows come with more columns than are known."""
+        return self._grown.keys()
+
+    def known_part(self, table: str, rows: RowList) -> Steps[RowList]:
+        """Rows of a table without columns that are not known; raises `RemoteProtocolError` if they cannot be cut."""
+        return (yield from self._grown[table].rows(rows)) if table in self._grown else rows
+
     def memory(self) -> tuple[TableMemory, ...]:
         """What each table holds that any message or reader has asked for, by name."""
         return tuple(self._tables[name].memory() for name in sorted(self._tables))
@@ -148,6 +164,8 @@ class Cache(Mapping[str, TableCache]):
         Raises:
             RemoteProtocolError: A part of the message contradicts what is there; nothing has changed.
         """
+        if self._grown:
+            yield from self._shortening(deltas)
         done = self._apply_few(deltas)
         return (yield from self._carrying_out(deltas, TableCache.planning)) if done is None else done
 
@@ -157,8 +175,14 @@ class Cache(Mapping[str, TableCache]):
         So it is after a link was lost: what the next one delivers takes the place of what the last one did, and the
         changes are what is different (protocol reference, 8).
         """
+        if self._grown:
+            yield from self._shortening(deltas)
         deltas.mention(self._tables)
         return (yield from self._carrying_out(deltas, TableCache.renewing))
+
+    def _shortening(self, deltas: Deltas) -> Steps[None]:
+        for name in self._grown.keys() & deltas.tables.keys():
+            yield from self._grown[name].delta(deltas.tables[name])
 
     def _carrying_out(
         self, deltas: Deltas, planning: Callable[[TableCache, Delta], Steps[Plan] | Steps[Plan | Renewal]]

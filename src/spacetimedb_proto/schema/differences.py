@@ -119,6 +119,17 @@ class Drift:
             )
         )
 
+    def with_rows_cut(self) -> Drift:
+        """The same for a connection that cuts off what rows have behind the columns that it knows."""
+        return Drift(
+            tuple(
+                attrs.evolve(each, effect=Effect.NONE)
+                if (each.kind, each.what, each.effect) == ("column", "added", Effect.WIRE)
+                else each
+                for each in self.differences
+            )
+        )
+
     def raise_if_breaking(self, effect: Effect = Effect.BOTH, *, hint: str = "", most: int = 20) -> None:
         """Refuse to go on if something breaks.
 

@@ -321,6 +321,8 @@ def test_a_type_that_contains_nothing_but_itself_has_no_values() -> None:
         made.decode_exact(b"")
     with pytest.raises(DecodeError, match="values nested at most 64 deep"):
         made.column_slicer(0)(b"")
+    with pytest.raises(DecodeError, match="values nested at most 64 deep"):
+        made.cut(b"")
 
 
 def test_long_chains_of_types_are_the_schemas_fault_or_the_datas() -> None:

@@ -146,6 +146,16 @@ def test_columns_are_found_without_the_rest(row: Drawn) -> None:
 
 
 @quiet
+@given(types_and_values(), st.binary(max_size=9))
+def test_a_value_is_cut_from_what_follows_it(drawn: Drawn, tail: bytes) -> None:
+    data = drawn.codec.encode(drawn.value)
+    assert drawn.codec.cut(data + tail) == data
+    for end in range(len(data)):
+        with pytest.raises(DecodeError):
+            drawn.codec.cut(data[:end])
+
+
+@quiet
 @given(rows(), st.binary(max_size=40))
 def test_columns_of_any_bytes_are_found_or_refused(row: Drawn, garbage: bytes) -> None:
     for column in range(len(row.codec.field_names)):

@@ -357,6 +357,15 @@ def test_one_change(change: str) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
+def test_one_change_for_those_who_cut_rows(change: str) -> None:
+    served, words, effect = CHANGES[change]
+    drift = compare(town(), served).with_rows_cut()
+    assert str(drift) == words
+    assert drift.fits_wire is (not effect & WIRE or change == "a column at the end")
+    assert drift.fits_bindings is not bool(effect & API)
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_the_other_way_round(change: str) -> None:
     """What was added is then removed, and the other way round."""
     served = CHANGES[change][0]
