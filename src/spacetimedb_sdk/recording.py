@@ -18,6 +18,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any, Final
 
 import attrs
@@ -150,7 +151,9 @@ class Recorder:
             try:
                 self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
             except OSError as error:
-                self.ended()
+                file, self._file = self._file, None
+                with suppress(OSError):  # it may try once more to write what could not be written
+                    file.close()
                 self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:

@@ -225,8 +225,8 @@ class Timestamp:
         try:
             day = datetime(year + 2000, parts["month"], parts["day"], tzinfo=UTC)
             clock = datetime(2000, 1, 1, parts["hour"], parts["minute"], parts["second"], tzinfo=UTC)
-        except ValueError as error:
-            raise DecodeError(f"Timestamp: {error} in {text!r}") from None
+        except ValueError:
+            raise DecodeError(f"Timestamp: expected a day and a time that exist, got {text!r}") from None
         micros = cycles * _CYCLE + (day - _EPOCH + (clock - datetime(2000, 1, 1, tzinfo=UTC))) // _MICROSECOND
         offset = (parts["hours"] * 60 + parts["minutes"]) * 60 * _SECOND
         micros += int((match["fraction"] or "").ljust(6, "0")[:6])

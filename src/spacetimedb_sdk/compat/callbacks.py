@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..annotations import parameters_of
 from .values import ReducerEvent
 
 __all__ = ["call_reducer_callback", "takes_address"]
@@ -24,7 +25,7 @@ def takes_address(callback: Callable[..., object], args: int) -> bool:
         args: How many arguments the reducer has.
     """
     try:
-        parameters = inspect.signature(callback).parameters.values()
+        parameters = parameters_of(callback).values()
     except (TypeError, ValueError):  # some functions written in C
         return True
     placed = [parameter for parameter in parameters if parameter.kind in _BY_POSITION]

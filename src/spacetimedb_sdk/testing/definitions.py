@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
@@ -29,6 +28,7 @@ from spacetimedb_proto.schema.definitions import (
 from spacetimedb_proto.schema.model import Schema
 from spacetimedb_proto.schema.names import index_name
 
+from ..annotations import parameters_of
 from .columns import Marker
 from .declarations import ModuleFunction, ModuleTable, ModuleView
 from .typespace import TypeBuilder, function_hints, markers, wire_name
@@ -294,7 +294,7 @@ def _signature(
     types: TypeBuilder, title: str, call: Callable[..., Any], *, returns: bool
 ) -> tuple[Sequence[str], dict[str, Any]]:
     """The names of a function's parameters after the context, and their annotations, and that of what it returns."""
-    params: Iterable[inspect.Parameter] = inspect.signature(call).parameters.values()
+    params = parameters_of(call).values()
     _, *names = [param.name for param in params] or [""]
     if not params or any(param.kind is not param.POSITIONAL_OR_KEYWORD for param in params):
         raise TypeError(f"{title}(): expected the context and then plain parameters")

@@ -42,6 +42,7 @@ from spacetimedb_proto.bsatn.types import (
 from spacetimedb_proto.bsatn.values import ConnectionId, Err, Identity, Ok, ScheduleAt, Some, TimeDuration, Timestamp
 from spacetimedb_proto.schema.definitions import TypeDef
 
+from ..annotations import annotations_of
 from .cases import AS_WRITTEN, Naming
 from .columns import Marker
 
@@ -75,7 +76,7 @@ def row_class(cls: type[Any]) -> type[Any]:
 
 def sum_class(cls: type[Any], naming: Naming = AS_WRITTEN) -> type[Any]:
     """Give a class one subclass for each of its annotations, as attributes: `Shape.Circle(value)`, `Shape.Empty()`."""
-    hints = vars(cls).get("__annotations__", {})
+    hints = annotations_of(cls)
     for name, attribute in zip(hints, variant_names([naming.camel(wire_name(name)) for name in hints]), strict=True):
         has_payload = hints[name] not in (None, "None")
         variant = make_product(attribute, ("value",) if has_payload else (), base=cls)
@@ -103,7 +104,7 @@ def function_hints(function: Callable[..., Any], names: Iterable[str], known: Ma
     Raises:
         TypeError: One cannot be evaluated.
     """
-    wanted = {name: note for name, note in function.__annotations__.items() if name in names}
+    wanted = {name: note for name, note in annotations_of(function).items() if name in names}
     namespace: Mapping[str, Any] = getattr(function, "__globals__", {})
     return _hints(types.SimpleNamespace(__annotations__=wanted), f"{function.__name__}()", namespace, known)
 
@@ -186,7 +187,7 @@ class TypeBuilder:
         hints = _hints(cls, cls.__name__, vars(home) if home else {}, self.known)
         if attrs.has(cls):
             return {field.name: hints[field.name] for field in attrs.fields(cls)}
-        return {name: hints[name] for name in vars(cls).get("__annotations__", {})}
+        return {name: hints[name] for name in annotations_of(cls)}
 
     def reference(self, cls: type[Any]) -> Ref:
         """The slot of a class, which is filled at its first mention; so a type may contain itself."""

