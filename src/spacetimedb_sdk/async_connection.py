@@ -108,7 +108,8 @@ class AsyncStream(Stream[T], AsyncIterator[T]):
                 raise StopAsyncIteration from None
             if item is not None:
                 return item
-            self._news = anyio.Event()
+            if self._news is None:  # others may be waiting, too: each item is one reader's
+                self._news = anyio.Event()
             await self._news.wait()
 
     async def aclose(self) -> None:

@@ -43,6 +43,22 @@ async def test_other_threads_are_refused_and_sent_where_they_may_go(conn):
     assert len(conn.db.pair) == 0
 
 
+async def test_several_tasks_may_read_one_stream(conn):
+    await conn.subscribe("SELECT * FROM pair")
+    stream, taken = conn.db.pair.changes(), []
+
+    async def read():
+        taken.append((await anext(stream)).row.id)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        await conn.reducers.add_pair(1, "one", 0, 10)
+        await conn.reducers.add_pairs(2, 2)
+    assert sorted(taken) == [1, 2, 3]
+
+
 async def test_a_subscription_that_others_wait_for_is_not_taken_back_with_one(conn):
     sub = conn.subscribe("SELECT * FROM pair")
     got, begun = [], anyio.Event()
