@@ -202,7 +202,11 @@ def as_unit(value: Any) -> None:
 
 
 def as_member(value: Any, cls: type[enum.Enum], wire_names: Sequence[str | None]) -> Any:
-    """A member from its name, in Python or on the wire."""
+    """A member from its name, in Python or on the wire, or from its like in another class that is called the same."""
+    if isinstance(value, enum.Enum) and type(value).__name__ == cls.__name__:
+        found = cls.__members__.get(value.name)
+        if found is not None and found.value == value.value:
+            return found
     if isinstance(value, str):
         found = cls.__members__.get(value)
         if found is not None:
@@ -241,13 +245,26 @@ def _from_mapping(
 
 
 def as_variant(value: Any, title: str, classes: Mapping[type[Any], int], units: Mapping[type[Any], Any]) -> Any:
-    """A value and its tag, from the class of a variant without payload, or from an instance of a subclass."""
+    """A value and its tag, from the class of a variant without payload, or from an instance of a subclass.
+
+    Or from an instance of another class that is called the same and has the same attributes: what another connection,
+    a generated package or a module has made for the same type.
+    """
     if isinstance(value, type) and value in units:
         return units[value], classes[value]
     for cls, tag in classes.items():
         if isinstance(value, cls) and not isinstance(value, bool):
             return value, tag
+    kind = _class_of(value)
+    for cls, tag in classes.items():
+        if attrs.has(kind) and attrs.has(cls) and _names_of(kind) == _names_of(cls):
+            return value, tag
     raise EncodeError(title, shown(value))
+
+
+def _names_of(cls: type[Any]) -> tuple[str, ...]:
+    """What a variant's class is called, with the sum that it is in, and its attributes."""
+    return *cls.__qualname__.split(".")[-2:], *(field.name for field in attrs.fields(cls))
 
 
 def as_some(value: Any, expected: str) -> Any:

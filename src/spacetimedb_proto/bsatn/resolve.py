@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from ..errors import SchemaError
-from .classes import attribute_names, make_enum, make_product, make_sum
+from .classes import attribute_names
 from .hollow import MOST_HOLLOW, hollow_fields
 from .layout import (
     NEWTYPES,
@@ -34,6 +34,7 @@ from .layout import (
     plain,
 )
 from .names import field_names, variant_names
+from .shared import shared_enum, shared_product, shared_sum
 from .types import (
     SCHEDULE_AT,
     UNIT,
@@ -210,7 +211,7 @@ class Resolver:
             raise SchemaError(f"{title}: {len(wire_names)} fields, but its class has {len(names)}")
         nodes = [self.node(element.type, depth + 1) for element in product.elements]
         fields = [Field(*field) for field in zip(wire_names, names, nodes, strict=True)]
-        return ProductNode(title, cls or make_product(title, names), fields)
+        return ProductNode(title, cls or shared_product(title, names), fields)
 
     def parameters(self, title: str, product: Product, names: Sequence[str]) -> ProductNode:
         """The node of a function's parameters, whose values are plain tuples."""
@@ -225,13 +226,13 @@ class Resolver:
         if all(units):
             return self._enum(title, type_.variants)
         names = variant_names([variant.name for variant in type_.variants])
-        cls = make_sum(title, [(name, not unit) for name, unit in zip(names, units, strict=True)])
+        cls = shared_sum(title, [(name, not unit) for name, unit in zip(names, units, strict=True)])
         return self._sum(title, type_, cls, [getattr(cls, name) for name in names], depth)
 
     def _enum(self, title: str, variants: Sequence[Element], cls: type[enum.Enum] | None = None) -> EnumNode:
         wire_names = [variant.name for variant in variants]
         if cls is None:
-            cls = make_enum(title, variant_names(wire_names))
+            cls = shared_enum(title, variant_names(wire_names))
         members = list(cls)
         if [member.value for member in members] != list(range(len(variants))):
             raise SchemaError(
