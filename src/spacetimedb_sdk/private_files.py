@@ -11,6 +11,7 @@ import logging
 import os
 import stat
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,14 +23,15 @@ log = logging.getLogger("spacetimedb_sdk")
 OWNER_ONLY: Final = 0o600
 
 
-def read_small(path: Path, limit: int, *, tighten: bool = False) -> bytes | None:
+def read_small(path: Path, limit: int, *, is_secret: Callable[[bytes], bool] | None = None) -> bytes | None:
     """The content of a file, or None if there is no such file.
 
     Args:
         path: Where it is. Links are followed.
         limit: Bytes that it may have.
-        tighten: Take away what rights others have to the file, and log a warning if they had any. Windows keeps rights
-            elsewhere; they are left alone there.
+        is_secret: Whether this content is for the owner alone. Then what rights others have to the file are taken away,
+            and a warning is logged if they had any. A file that somebody has named by mistake stays as it is. Windows
+            keeps rights elsewhere; they are left alone there.
 
     Raises:
         OSError: It cannot be read, is no regular file, or is larger than the limit.
@@ -38,9 +40,9 @@ def read_small(path: Path, limit: int, *, tighten: bool = False) -> bytes | None
         with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "it is no regular file")
-            if tighten:
-                _tighten(file.fileno(), path)
             data = file.read(limit + 1)
+            if is_secret is not None and len(data) <= limit and is_secret(data):
+                _tighten(file.fileno(), path)
     except FileNotFoundError:
         return None
     if len(data) > limit:

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias
 
-from spacetimedb_proto.errors import AuthenticationError, LocalProtocolError, SpacetimeDBError
-from spacetimedb_proto.jwt import MAX_TOKEN
+from spacetimedb_proto.errors import AuthenticationError, DecodeError, LocalProtocolError, SpacetimeDBError
+from spacetimedb_proto.jwt import MAX_TOKEN, read_claims
 
 from .private_files import create_private, read_small
 
@@ -101,7 +101,8 @@ class TokenFile(TokenSource):
     As long as there is no such file, the connection is anonymous, and the token that the server issues for the new
     identity is stored in it: the next start is the same identity. The file is created with mode 0600 whatever the
     umask, missing directories with 0700, and whole or not at all. A file that is there is never written to, whatever
-    is in it. One that others may read is tightened to its owner's rights, and a warning is logged.
+    is in it. One that others may read is tightened to its owner's rights, and a warning is logged; but not a file that
+    holds no JSON Web Token, which somebody may have named by mistake.
 
     Args:
         path: Where the file is; `~` is the user's home.
@@ -122,11 +123,10 @@ class TokenFile(TokenSource):
             AuthenticationError: It cannot be read, or what it holds is no token.
         """
         try:
-            data = read_small(self.path, _FILE_SIZE, tighten=True)
+            data = read_small(self.path, _FILE_SIZE, is_secret=_holds_token)
         except OSError as error:
             raise AuthenticationError(f"{self.description} cannot be read: {error.strerror}") from error
-        # Editors of Windows put a mark in front of text and most editors a line feed behind it.
-        return None if data is None else usable(data.decode("utf-8-sig", "replace").strip(), self.description)
+        return None if data is None else usable(_text_of(data), self.description)
 
     def store(self, token: str) -> bool:
         """Create the file. Where another process was quicker, its file is kept.
@@ -340,6 +340,19 @@ class _AskedToken(TokenSource):
 
     def fetch(self) -> Fetched:
         return self._ask()
+
+
+def _text_of(data: bytes) -> str:
+    # Editors of Windows put a mark in front of text and most editors a line feed behind it.
+    return data.decode("utf-8-sig", "replace").strip()
+
+
+def _holds_token(data: bytes) -> bool:
+    try:
+        read_claims(_text_of(data))
+    except DecodeError:
+        return False
+    return True
 
 
 @contextmanager

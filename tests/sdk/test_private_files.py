@@ -136,20 +136,23 @@ def test_rights_of_others_are_taken_away(tmp_path, caplog, before, after):
     path = tmp_path / "secret"
     path.write_bytes(b"text")
     path.chmod(before)
-    assert read_small(path, 4, tighten=True) == b"text"
+    assert read_small(path, 4, is_secret=b"text".__eq__) == b"text"
     assert mode(path) == after
     said = f"{path} had mode {before:04o}, so that others could use it; now it has {after:04o}"
     assert [record.getMessage() for record in caplog.records] == [said]
-    assert read_small(path, 4, tighten=True) == b"text"
+    assert read_small(path, 4, is_secret=b"text".__eq__) == b"text"
     assert len(caplog.records) == 1, "it is said once"
 
 
 @posix
-def test_rights_stay_unless_asked_for(tmp_path, caplog):
+def test_rights_stay_unless_it_is_a_secret(tmp_path, caplog):
     path = tmp_path / "config"
     path.write_bytes(b"text")
     path.chmod(0o644)
     assert read_small(path, 4) == b"text"
+    assert read_small(path, 4, is_secret=b"other".__eq__) == b"text"
+    with pytest.raises(OSError, match="expected at most 3 bytes"):
+        read_small(path, 3, is_secret=b"text".__eq__)
     assert (mode(path), caplog.records) == (0o644, [])
 
 
@@ -159,7 +162,7 @@ def test_rights_that_cannot_be_changed(tmp_path, caplog, monkeypatch):
     path.write_bytes(b"text")
     path.chmod(0o644)
     monkeypatch.setattr(os, "fchmod", failing(errno.EROFS))
-    assert read_small(path, 4, tighten=True) == b"text"
+    assert read_small(path, 4, is_secret=b"text".__eq__) == b"text"
     (record,) = caplog.records
     assert record.getMessage() == (
         f"{path} has mode 0644, so that others may use it; it cannot be changed: Read-only file system"

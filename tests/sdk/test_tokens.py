@@ -279,11 +279,24 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize(("data", "why"), BAD_FILES.values(), ids=BAD_FILES)
-def test_files_that_hold_no_token(tmp_path, data, why):
+def test_files_that_hold_no_token(tmp_path, caplog, data, why):
     path = tmp_path / "token"
     path.write_bytes(data)
+    path.chmod(0o644)
+    before = path.stat()
     assert refused(TokenFile(path)) == f"the token file {str(path)!r}{why}"
     assert path.read_bytes() == data
+    assert (path.stat().st_mode, caplog.records) == (before.st_mode, [])
+
+
+@posix
+@pytest.mark.parametrize("word", ["3.12", "1.2.3", "hello"])
+def test_a_word_in_a_file_that_is_no_token_of_a_server(tmp_path, caplog, word):
+    path = tmp_path / "version"
+    path.write_text(word)
+    path.chmod(0o644)
+    assert fetch_now(TokenFile(path)) == word, "what a token is the server says"
+    assert (stat.S_IMODE(path.stat().st_mode), caplog.records) == (0o644, [])
 
 
 @posix
