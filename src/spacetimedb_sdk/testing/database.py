@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import attrs
 
-from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.bsatn.values import ConnectionId, Identity, TimeDuration, Timestamp
 from spacetimedb_proto.errors import ConnectionRefused, ReducerError
 from spacetimedb_proto.wire import messages
@@ -28,7 +27,7 @@ from .execution import SqlResult, execute
 from .functions import Caller, Failure, Functions, Success
 from .logs import Log
 from .migration import carry_rows
-from .module import Module
+from .module import Module, check_module
 from .perspective import Perspective, compile_filters
 from .queries import compile_query
 from .schedule import Schedule
@@ -94,8 +93,7 @@ class Database:
     """
 
     def __init__(self, module: Module, *, clock: Callable[[], Timestamp], rows_of: Database | None = None) -> None:
-        if not isinstance(module, Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"module: expected a Module of spacetimedb_sdk.testing, got {shown(module)}")
+        check_module(module)
         self.module = module
         self.name = module.name
         self.identity = derive_identity(f"database {module.name}")
@@ -108,6 +106,7 @@ class Database:
         self.chance: Chance = Chance(module.name) if rows_of is None else rows_of.chance
         self._functions = Functions(module, self.storage, self.log, self.chance)
         self._clients: list[Client] = []
+        self._heir = self
         if rows_of is not None:
             carry_rows(rows_of.storage, self.storage)
         else:
@@ -228,8 +227,16 @@ class Database:
         if client not in self._clients:
             return
         self._clients.remove(client)
+        self._heir.see_off(client.caller)
+
+    def bequeath(self, heir: Database) -> None:
+        """Have another database, which took this one's rows over, see off the clients that leave from here on."""
+        self._heir = heir
+
+    def see_off(self, caller: Caller) -> None:
+        """Tell the module that a client has left, here or in the database whose rows this one took over."""
         try:
-            success = self._functions.lifecycle(Lifecycle.CLIENT_DISCONNECTED, client.caller, self.clock())
+            success = self._functions.lifecycle(Lifecycle.CLIENT_DISCONNECTED, caller, self.clock())
         except Exception:
             logger.exception("%s: client_disconnected failed", self.name)
         else:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast, dataclass_transform, ge
 
 import attrs
 
+from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.schema.model import Schema, by_name
 
 from .cases import AS_WRITTEN, CONVERTED, snake_case
@@ -22,7 +23,7 @@ from .definitions import define_function, define_table, define_views, with_defau
 from .perspective import check_filters
 from .typespace import TypeBuilder, UnionSum, row_class, sum_class, wire_name
 
-__all__ = ["DATABASE_NAME", "Module"]
+__all__ = ["DATABASE_NAME", "Module", "check_module"]
 
 C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound=Callable[..., Any])
@@ -287,7 +288,10 @@ class Module:
         return self._add(function, lifecycle=Lifecycle.CLIENT_CONNECTED)
 
     def client_disconnected(self, function: F) -> F:
-        """Decorate a reducer that runs when a client has left. If it raises, what it did is undone."""
+        """Decorate a reducer that runs when a client has left. If it raises, what it did is undone.
+
+        If a client has to leave because a new version of the module is served, that version's runs, with its rows.
+        """
         return self._add(function, lifecycle=Lifecycle.CLIENT_DISCONNECTED)
 
     def _add(
@@ -373,6 +377,16 @@ class Module:
         for sum_, slot in types.union_slots.items():
             schema.types.bind_union(slot, sum_.classes)
         return schema
+
+
+def check_module(module: Module) -> None:
+    """See that something that is to be served is a module.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(module, Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"module: expected a Module of spacetimedb_sdk.testing, got {shown(module)}")
 
 
 def _by_accessor(indexes: Indexes) -> dict[str, tuple[str, ...]]:

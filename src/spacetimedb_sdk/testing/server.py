@@ -196,7 +196,11 @@ class Server:
         self._do(partial(self._site.restart, keep_rows=keep_rows, keep_tokens=keep_tokens, crash=crash))
 
     def republish(self, module: Module, *, keep_rows: bool = True) -> None:
-        """Serve another version of the module and end all links with 1001; see `Site.republish`."""
+        """Serve another version of the module and end all links with 1001; see `Site.republish`.
+
+        Raises:
+            Exception: The version is refused; `Site.republish` says why. Then nothing has happened, to links either.
+        """
         self._do(partial(self._site.republish, module, keep_rows=keep_rows))
 
     def refuse_next(self, count: int = 1, status: int = 503, text: str = "") -> None:

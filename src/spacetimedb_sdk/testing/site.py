@@ -24,7 +24,7 @@ from spacetimedb_proto.wire import PROTOCOLS
 
 from .database import Database
 from .faults import Faults, Plan
-from .module import DATABASE_NAME, Module
+from .module import DATABASE_NAME, Module, check_module
 from .requests import Headers, Refusal, header_of
 from .sessions import Holder, Sessions
 from .tokens import TokenIssuer, derive_identity
@@ -172,7 +172,8 @@ class Site:
     def republish(self, module: Module, *, keep_rows: bool = True) -> None:
         """Serve another version of the module, and end all links with 1001, as if it could break clients.
 
-        The real server spares them when it cannot (protocol reference, trap 39); this one never does.
+        The real server spares them when it cannot (protocol reference, trap 39); this one never does. If rows stay, the
+        new version's `client_disconnected` sees the clients off.
 
         Args:
             module: The new version, of the same name.
@@ -183,16 +184,19 @@ class Site:
             ValueError: The name is another, or rows are to stay that do not fit. Then nothing has happened, nor after
                 the other errors.
             ConstraintError: Rows are to stay that do not meet a new constraint.
-            TypeError: Something in the module is declared wrongly.
+            TypeError: It is no module, or something in it is declared wrongly.
             Exception: What `init` raised.
         """
+        check_module(module)
         old = self.database
         if module.name != old.name:
             raise ValueError(f"module: expected another version of `{old.name}`, got `{module.name}`")
         database = Database(module, clock=old.clock, rows_of=old if keep_rows else None)
+        if keep_rows:
+            # What seeing clients off changes is to stay, too. Changed by the older version, rows might not fit any more.
+            old.bequeath(database)
         self._end_links()
-        # Seeing clients off has changed rows, which is what rows are carried over a second time for.
-        self.database = Database(module, clock=old.clock, rows_of=old) if keep_rows else database
+        self.database = database
 
     def _end_links(self, *, crash: bool = False) -> None:
         links = list(self.links)

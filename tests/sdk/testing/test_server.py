@@ -236,6 +236,28 @@ async def test_a_new_version_of_the_module():
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("refused", "error", "text"),
+    [
+        (Module("behaviour"), ValueError, "table `pair` has rows, but is not in the new module"),
+        (Module("other"), ValueError, "expected another version of `behaviour`, got `other`"),
+        (5, TypeError, "module: expected a Module of spacetimedb_sdk.testing, got 5"),
+    ],
+)
+async def test_a_refused_version_disturbs_nobody(refused, error, text):
+    async with serve(behaviour) as server:
+        client = await arrived(server)
+        await client.subscribe("SELECT * FROM pair")
+        server.run(lambda ctx: ctx.db.pair.insert(Pair(1, "one", 0, 0)))
+        with pytest.raises(error, match=text):
+            server.republish(refused)
+        server.run(lambda ctx: ctx.db.pair.insert(Pair(2, "two", 0, 0)))
+        for _ in range(2):
+            assert len((await client.until(Transaction)).changes["pair"].inserts) == 1
+        await client.leave()
+
+
+@pytest.mark.anyio
 async def test_handshakes_are_refused():
     async with serve(behaviour) as server:
         server.refuse_next(1, 502, "bad gateway")

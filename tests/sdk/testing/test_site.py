@@ -38,12 +38,14 @@ def notes(*, start=("first",), log=None, **changes):
     def add(ctx, text: str):
         ctx.db.note.insert(text=text)
 
-    @module.client_disconnected
-    def goodbye(ctx):
-        if log is not None:
-            log.append(ctx.connection_id)
-        if changes.get("has_visits", True):
-            ctx.db.visit.insert()
+    if changes.get("has_goodbye", True):
+
+        @module.client_disconnected
+        def goodbye(ctx):
+            if log is not None:
+                log.append(ctx.connection_id)
+            if changes.get("has_visits", True):
+                ctx.db.visit.insert()
 
     return module
 
@@ -252,6 +254,39 @@ def test_another_database_is_no_version_of_this_one(site):
     visitor = arrive(site)
     with pytest.raises(ValueError, match="module: expected another version of `notes`, got `other`"):
         site.republish(Module("other"))
+    assert texts(visitor) == ["first"]
+
+
+def test_seeing_clients_off_makes_no_version_unfit(site, log):
+    visitor = arrive(site)
+    newer = notes(has_visits=False)
+    site.republish(newer)  # while it has clients, the older version has no visit yet, but would have one after that
+    assert the_end(visitor).code == 1001
+    assert site.database.module is newer
+    assert texts(arrive(site)) == ["first"]
+    assert log == [], "the version that goes on sees clients off"
+
+
+def test_seeing_off_a_client_fails_by_itself(site, caplog):
+    one, other = arrive(site), arrive(site)
+    newer = notes(text=Unique[str], has_goodbye=False)
+
+    @newer.client_disconnected
+    def goodbye(ctx):
+        ctx.db.note.insert(text="gone")
+
+    site.republish(newer)
+    assert [the_end(visitor).code for visitor in (one, other)] == [1001, 1001]
+    assert texts(arrive(site)) == ["first", "gone"]
+    assert "notes: client_disconnected failed" in caplog.text
+
+
+@pytest.mark.parametrize(("given", "kind"), [(5, "int"), ("notes", "str"), (None, "NoneType"), (Module, "type")])
+def test_only_modules_are_versions(site, given, kind):
+    visitor = arrive(site)
+    text = rf"^module: expected a Module of spacetimedb_sdk\.testing, got .* \({kind}\)$"
+    with pytest.raises(TypeError, match=text):
+        site.republish(given)
     assert texts(visitor) == ["first"]
 
 
