@@ -16,7 +16,6 @@ PACKAGES = ("spacetimedb_proto", "spacetimedb_transports", "spacetimedb_sdk")
 MODULES = sorted(path.relative_to(SRC) for package in PACKAGES for path in (SRC / package).rglob("*.py"))
 
 CORE_MAY_IMPORT = {"attrs", "attr", "wsproto", "h11", "brotli", "spacetimedb_proto"}
-CORE_MAY_IMPORT |= {"typing_extensions"}  # for type checkers, which bring it: see sdk/test_imports.py
 CORE_MUST_NOT_IMPORT = {
     "anyio", "asyncio", "concurrent", "contextvars", "http.client", "http.server", "logging", "multiprocessing", "os",
     "pathlib", "queue", "random", "sched", "secrets", "select", "selectors", "signal", "socket", "socketserver",

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, starmap
 from operator import eq, ne
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeAlias
-
-import attrs
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ..errors import DecodeError
 from ..wire.rowlist import RowList
+from .change import Change, Deleted, Inserted, Updated
 
 __all__ = [
     "CHUNK",
@@ -31,39 +30,6 @@ __all__ = [
     "Updated",
 ]
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    Row = TypeVar("Row", default=Any)  # Python 3.13 knows defaults, too: who says nothing about rows means any
-else:
-    from typing import TypeVar
-
-    Row = TypeVar("Row")
-
-
-@attrs.frozen
-class Inserted(Generic[Row]):
-    """A row appeared."""
-
-    row: Row
-
-
-@attrs.frozen
-class Updated(Generic[Row]):
-    """A row of one primary key was replaced."""
-
-    old: Row
-    new: Row
-
-
-@attrs.frozen
-class Deleted(Generic[Row]):
-    """A row left."""
-
-    row: Row
-
-
-Change: TypeAlias = Inserted[Row] | Updated[Row] | Deleted[Row]
 Skip: TypeAlias = Callable[[DecodeError], object] | None
 Rows: TypeAlias = Sequence[bytes]
 
