@@ -11,7 +11,7 @@ from typing import Any, Final, Self, cast
 from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
-from spacetimedb_proto.errors import ConnectError, SpacetimeDBError, WaitTimeout
+from spacetimedb_proto.errors import ConnectError, ConnectionLost, SpacetimeDBError, SubscriptionError, WaitTimeout
 from spacetimedb_proto.events import Event, StateChanged
 from spacetimedb_transports.blocking import BlockingDriver
 
@@ -63,7 +63,8 @@ class Connection(OpenConnection):
     def subscribe(self, *queries: str, cache: CachePolicy = "full", timeout: float | None = None) -> Subscription:
         """Ask for the rows of some queries, now and from now on, and wait until they are in the cache.
 
-        Whoever is interrupted while waiting takes the subscription back.
+        Whatever ends the wait takes the subscription back: an interruption, or callbacks that take longer than there is
+        time.
 
         Args:
             queries: SQL.
@@ -73,7 +74,8 @@ class Connection(OpenConnection):
                 connection's `timeout` says, `math.inf` for ever.
 
         Raises:
-            SubscriptionError: The server refused it, or its rows did not come in time. Other subscriptions live on.
+            SubscriptionError: The server refused it, or its rows did not come, or could not be told, in time. Other
+                subscriptions live on.
             ConnectionLost: The connection is over.
             LocalProtocolError: There is no query, no such policy, or v1 was chosen, which needs `"full"`.
         """
@@ -81,13 +83,23 @@ class Connection(OpenConnection):
         if self._driver.is_callback_thread:
             return subscription
         applied = cast("BlockingPending[Subscription]", subscription.pending)
+        seconds = self._waiting.seconds(timeout)
         try:
-            return applied.outcome(self._waiting.seconds(timeout))
+            return applied.outcome(seconds)
+        except WaitTimeout:
+            self._take_back(subscription)
+            raise SubscriptionError(f"{applied.what}: not told within {seconds:g} s, so it is taken back") from None
         except SpacetimeDBError:
             raise
         except BaseException:
-            subscription.leave()
+            self._take_back(subscription)
             raise
+
+    def _take_back(self, subscription: Subscription) -> None:
+        """End a subscription whose caller is not going to get it."""
+        subscription.pending.exception()  # its caller is told something else, so that nobody else need hear of it
+        with suppress(ConnectionLost):  # it is ending anyway
+            subscription.leave()
 
     def subscribe_to_all_tables(self, *, cache: CachePolicy = "full", timeout: float | None = None) -> Subscription:
         """Ask for the rows of every table and view that is public, one query each. Arguments and errors as `subscribe`.

@@ -369,6 +369,53 @@ def test_waits_end_also_while_a_callback_holds_everything_up(conn, monkeypatch):
     assert errors == []
 
 
+@pytest.mark.parametrize("ending", [None, KeyboardInterrupt], ids=["timeout", "Ctrl-C"])
+def test_whatever_ends_the_wait_for_a_subscription_takes_it_back(conn, monkeypatch, ending):
+    """The rows are in the cache, and their callbacks take longer than the wait."""
+    conn.reducers.add_no_key(1, "one")
+    entered, leave = threading.Event(), threading.Event()
+    conn.db.no_key.on_insert(lambda ctx, row: (entered.set(), leave.wait(PATIENCE)))
+    errors = []
+    conn.on_error(lambda error, where: errors.append(error))
+
+    def wait(_pending, _seconds):
+        assert entered.wait(PATIENCE)
+        if ending is not None:
+            raise ending
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BlockingPending, "_is_told_within", wait)
+        with pytest.raises(ending or SubscriptionError, match=None if ending else "no_key: not told within 20 s"):
+            conn.subscribe("SELECT * FROM no_key", timeout=20)
+    leave.set()
+    conn.reducers.add_no_key(2, "two")
+    assert (len(conn.db.no_key), conn.statistics().query_sets) == (0, 1)
+    gc.collect()
+    assert errors == [], "who asked has been told"
+
+
+def test_a_wait_that_ends_before_the_server_has_answered_takes_the_subscription_back(conn, monkeypatch):
+    errors = []
+    conn.on_error(lambda error, where: errors.append(error))
+    with Held(conn), monkeypatch.context() as patched:
+        patched.setattr(blocking_host, "GRACE", -PATIENCE)
+        with pytest.raises(SubscriptionError, match="not told within"):
+            conn.subscribe("SELECT * FROM no_key", timeout=PATIENCE)
+    conn.reducers.add_no_key(1, "one")
+    assert (len(conn.db.no_key), conn.statistics().query_sets) == (0, 1)
+    gc.collect()
+    assert errors == []
+
+
+def test_a_wait_for_a_subscription_that_ends_while_the_connection_does(conn, monkeypatch):
+    with Held(conn), monkeypatch.context() as patched:
+        patched.setattr(blocking_host, "GRACE", -PATIENCE)
+        patched.setattr(BlockingPending, "_is_told_within", lambda _pending, _seconds: conn._driver.close())
+        with pytest.raises(SubscriptionError, match="not told within"):
+            conn.subscribe("SELECT * FROM no_key", timeout=PATIENCE)
+
+
 def test_reading_does_not_wait_for_callbacks(conn):
     with Held(conn):
         assert [pair.id for pair in conn.db.pair] == [99]
