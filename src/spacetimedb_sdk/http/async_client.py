@@ -150,7 +150,11 @@ class HttpClient:
         return other
 
     async def aclose(self) -> None:
-        """Close the connections that are idle. The client stays usable."""
+        """Close the client, and those that `options` gave, for good. What is under way is still answered.
+
+        Asking for more raises `LocalProtocolError`. Logs that are followed have connections of their own, which stay.
+        """
+        self._core.close()
         await self._links.aclose()
 
     async def __aenter__(self) -> Self:
@@ -448,7 +452,10 @@ class HttpClient:
     async def _perform(self, effect: Effect) -> Any:
         match effect:
             case Exchange(request, fresh):
-                return await self._links.exchange(request, time=self._timeout, fresh=fresh)
+                outcome = await self._links.exchange(request, time=self._timeout, fresh=fresh)
+                if self._core.is_closed:  # meanwhile, and nobody needs the connection any more
+                    await self._links.aclose()
+                return outcome
             case Open(request):
                 return await self._links.open(request, time=self._timeout)
             case AskToken():

@@ -150,7 +150,11 @@ class BlockingHttpClient:
         return other
 
     def close(self) -> None:
-        """Close the connections that are idle. The client stays usable."""
+        """Close the client, and those that `options` gave, for good. What is under way is still answered.
+
+        Asking for more raises `LocalProtocolError`. Logs that are followed have connections of their own, which stay.
+        """
+        self._core.close()
         self._links.close()
 
     def __enter__(self) -> Self:
@@ -435,7 +439,10 @@ class BlockingHttpClient:
     def _perform(self, effect: Effect) -> Any:
         match effect:
             case Exchange(request, fresh):
-                return self._links.exchange(request, time=self._timeout, fresh=fresh)
+                outcome = self._links.exchange(request, time=self._timeout, fresh=fresh)
+                if self._core.is_closed:  # meanwhile, and nobody needs the connection any more
+                    self._links.close()
+                return outcome
             case Open(request):
                 return self._links.open(request, time=self._timeout)
             case AskToken():

@@ -116,6 +116,20 @@ class Core:
         self._token: str | None = None
         self._schema: Schema | None = None
         self._own_rows: set[tuple[str, Product]] = set()
+        self._is_closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._is_closed
+
+    def close(self) -> None:
+        """Ask for nothing more. What was asked for before is still answered."""
+        self._is_closed = True
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise LocalProtocolError("the client was closed: make another one to ask more")
 
     # --- operations of several steps ----------------------------------------------------------------------------------
 
@@ -192,6 +206,7 @@ class Core:
 
     def _answered(self, operation: Operation[Any], effect: type[Exchange | Open]) -> Flow[tuple[Any, str | None]]:
         """The answer, whatever its status, and the token that was sent. A refused token is asked for anew, once."""
+        self._check_open()
         token = yield from self._credentials(needed=operation.acts)
         outcome = yield from self._sent(operation, token, effect)
         if _status(outcome) == 401 and token is not None and self._may_renew(token):
@@ -239,6 +254,7 @@ class Core:
                 raise _unanswered(operation, outcome) from outcome.cause
             assert self._retry is not None
             yield Pause(self._retry.delay(attempt, self._chance()))
+            self._check_open()
             outcome = yield effect(request)
         return outcome
 

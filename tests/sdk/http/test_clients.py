@@ -8,6 +8,7 @@ import inspect
 import json
 import socket
 import threading
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -721,6 +722,59 @@ async def test_faults_of_the_callers_come_out_as_they_are(make):
                 await client.call_many("insert_pk_u_64", [[1, 0]] * 3, on_progress=fault)
             with pytest.raises(ZeroDivisionError):
                 await client.call_many("insert_pk_u_64", ([1 // 0, 0] for _ in range(2)))
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_closed_client_asks_nothing_more(make):
+    async def follow():
+        async with client.follow_logs():
+            pass
+
+    with HttpServer(mini) as server:
+        async with make(server.uri, "t-mini", token=TOKEN) as client:
+            patient = client.options(timeout=PATIENCE)
+            await client.sql("SELECT * FROM pk_u_64")
+        asked = list(server.requests)
+        statement, call = partial(client.sql, "SELECT 1"), partial(client.call, "insert_pk_u_64", 7, 8)
+        for request in (client.ping, patient.ping, statement, call, partial(client.schema, refresh=True), follow):
+            with pytest.raises(LocalProtocolError, match="^the client was closed: make another one to ask more$"):
+                await request()
+        report = await client.call_many("insert_pk_u_64", [[1, 2], [3, 4]], concurrency=1)
+        assert isinstance(report.stopped_by, LocalProtocolError)
+        assert (server.requests, server.connections) == (asked, 1)
+
+
+async def test_a_closed_client_makes_no_identity(make):
+    with HttpServer(mini) as server:
+        async with make(server.uri, "t-mini") as client:
+            pass
+        with pytest.raises(LocalProtocolError, match="^the client was closed"):
+            await client.logs()
+        assert server.requests == []
+
+
+async def test_what_is_under_way_at_the_end_is_answered(make):
+    asked, closed, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def answer(_request, link):
+        asked.set()
+        closed.wait(PATIENCE)
+        link.sendall(reply())
+        assert link.recv(1) == b"", "a connection that nobody asks on any more is not kept"
+        ended.set()
+
+    async def close():
+        await patiently(asked)
+        async with client:
+            pass
+        closed.set()
+
+    with HttpServer(answer) as server:
+        client = make(server.uri)
+        await all_of(client.ping, close)
+        await patiently(ended)
 
 
 # --- cancellation, and the rest ---------------------------------------------------------------------------------------

@@ -7,7 +7,15 @@ import pytest
 from spacetimedb_proto.http import HttpResponse
 from spacetimedb_proto.http_api import Api
 from spacetimedb_proto.uri import Endpoint
-from spacetimedb_sdk import AuthenticationError, Backoff, CallTimeout, ConnectError, NotSent, OutcomeUnknown
+from spacetimedb_sdk import (
+    AuthenticationError,
+    Backoff,
+    CallTimeout,
+    ConnectError,
+    LocalProtocolError,
+    NotSent,
+    OutcomeUnknown,
+)
 from spacetimedb_sdk.http.core import Alone, AskToken, Core, Exchange, Pause
 from spacetimedb_sdk.token_keeper import TokenKeeper
 from spacetimedb_sdk.tokens import source_of
@@ -69,6 +77,18 @@ def test_until_it_is_enough():
         call(RETRY, UNSENT, UNSENT, UNSENT)
     with pytest.raises(NotSent):
         call(None, UNSENT)
+
+
+def test_not_after_the_end():
+    class Closed(Told):
+        def reply(self, effect):
+            if isinstance(effect, Pause):
+                client.close()
+            return super().reply(effect)
+
+    client = core(RETRY)
+    with pytest.raises(LocalProtocolError, match="^the client was closed"):
+        Closed(client.do(client.api.ping()), UNSENT)
 
 
 @pytest.mark.parametrize("reused", [False, True])
