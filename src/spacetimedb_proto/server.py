@@ -55,14 +55,14 @@ class ServerSession:
         return self._protocol.name
 
     def receive(self, payload: bytes | str) -> None:
-        """Take in one WebSocket message; what it holds comes out of `next_message()`."""
+        """Take in one WebSocket message; what it holds comes out of `next_event()`."""
         self._inbox.append(payload)
 
     def receive_many(self, payloads: Sequence[bytes | str] | Alike) -> None:
         """Take in several WebSocket messages, in order."""
         self._inbox.extend(payloads)
 
-    def next_message(self) -> messages.ClientMessage | NeedData:
+    def next_event(self) -> messages.ClientMessage | NeedData:
         """The client's next message, or `NEED_DATA`.
 
         Raises:

@@ -363,7 +363,7 @@ class ServerConnection(FramedConnection):
         if self._session is None or self._is_ending_told:
             return NEED_DATA
         try:
-            return self._session.next_message()
+            return self._session.next_event()
         except RemoteProtocolError as error:
             self._fail(error, INTERNAL_ERROR)  # the code that the real server closes with (protocol reference, 1.7)
             return NEED_DATA

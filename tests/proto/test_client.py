@@ -180,7 +180,7 @@ class Pair:
         for payload in self.client.payloads_to_send():
             self.server.receive(payload)
         found = []
-        while (message := self.server.next_message()) is not NEED_DATA:
+        while (message := self.server.next_event()) is not NEED_DATA:
             found.append(message)
         return found
 
@@ -589,7 +589,7 @@ def test_rows_of_a_type_that_turns_out_to_be_none_end_the_session():
     rows = m.QueryRows([m.SingleTableRows("t", RowList.of([b""]))])
     for payload in client.payloads_to_send():
         server.receive(payload)
-    server.send(m.SubscribeApplied(server.next_message().request_id, query_set, rows))
+    server.send(m.SubscribeApplied(server.next_event().request_id, query_set, rows))
     for payload in server.payloads_to_send():
         client.receive(payload)
     assert isinstance(client.next_event(), Connected)

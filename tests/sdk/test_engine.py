@@ -106,7 +106,7 @@ class Bench:
         for payload in self.session.payloads_to_send():
             self.server.receive(payload)
         found = []
-        while (message := self.server.next_message()) is not NEED_DATA:
+        while (message := self.server.next_event()) is not NEED_DATA:
             found.append(message)
         return found
 

@@ -135,7 +135,7 @@ class Returned:
             self.arrive()
         self.client.session.observe(payload)
         self._server.receive(payload)
-        while (message := self._server.next_message()) is not e.NEED_DATA:
+        while (message := self._server.next_event()) is not e.NEED_DATA:
             clock = self._database.clock
             assert isinstance(clock, ManualClock)
             clock.now = self.recorded.times.get(request_id(message), clock.now)
@@ -214,4 +214,4 @@ def first_request(transcript: Transcript, payload: Payload) -> int:
     """The id of the first request in a payload."""
     server = ServerSession(schema(transcript.module), protocol=transcript.protocol)
     server.receive(payload)
-    return request_id(server.next_message())
+    return request_id(server.next_event())

@@ -86,7 +86,7 @@ class Guest:
         """Carry what the client has to say to the server."""
         for payload in self.session.payloads_to_send():
             self.server.receive(payload)
-        while (message := self.server.next_message()) is not NEED_DATA:
+        while (message := self.server.next_event()) is not NEED_DATA:
             self.database.handle(self.client, message)
 
     def ask(self, message: Any) -> Any:

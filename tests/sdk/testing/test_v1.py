@@ -72,7 +72,7 @@ class Replayed:
         """Send what was sent next, as long as it is one of these."""
         while self.asked and any(word in self.asked[0] for word in words):
             self.server.receive(self.asked.pop(0))
-            self.database.handle(self.client, self.server.next_message())
+            self.database.handle(self.client, self.server.next_event())
 
     def heard(self):
         return normal(self.server.payloads_to_send())
