@@ -36,6 +36,22 @@ _ANY_ORIGIN: Final[Headers] = (
 
 _BAD_QUERY: Final = "Failed to deserialize query string"
 
+_UNSUPPORTED: Final = "not supported by the testing server"
+_NO_PUBLISHING: Final = f"publishing over HTTP is {_UNSUPPORTED}: `server.republish(module)` serves another version"
+_NO_NAMES: Final = f"giving names is {_UNSUPPORTED}: a database has that of its module"
+_NO_DELETING: Final = (
+    f"deleting a database is {_UNSUPPORTED}: `server.restart(keep_rows=False)` empties it, `server.stop()` ends it"
+)
+
+_NOT_SERVED: Final[Mapping[tuple[str, str], str]] = {
+    ("PUT", ""): _NO_PUBLISHING,
+    ("POST", "pre_publish"): _NO_PUBLISHING,
+    ("DELETE", ""): _NO_DELETING,
+    ("POST", "names"): _NO_NAMES,
+    ("PUT", "names"): _NO_NAMES,
+}
+"""Why a method of a database's route does nothing here, and what does it: an empty answer would look like a mistake."""
+
 REDUCER_FAILED: Final = 530
 """The status of a call whose reducer raised; no standard one."""
 
@@ -61,6 +77,9 @@ def answer(site: Site, request: HttpRequest) -> tuple[Answer, Headers]:
                 return Answer(HTTPStatus.OK), []
             case ["v1", "identity", *rest]:
                 return _identity(site, request, rest, params), []
+            case ["v1", "database"]:
+                check_method(request, "POST")
+                return Answer(HTTPStatus.NOT_IMPLEMENTED, _NO_PUBLISHING.encode()), []
             case ["v1", "database", name, *rest]:
                 return _database(site, request, name, rest, params)
             case _:
@@ -138,6 +157,9 @@ class _DatabaseRoutes:
         self._database: Database = site.database
 
     def answer(self, name: str, rest: list[str]) -> Answer:
+        unsupported = _NOT_SERVED.get((self._request.method, "/".join(rest)))
+        if unsupported is not None:
+            raise Refusal(HTTPStatus.NOT_IMPLEMENTED, unsupported)
         match rest:
             case ["subscribe"]:
                 check_method(self._request, "GET")

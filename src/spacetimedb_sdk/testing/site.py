@@ -193,7 +193,7 @@ class Site:
             raise ValueError(f"module: expected another version of `{old.name}`, got `{module.name}`")
         database = Database(module, clock=old.clock, rows_of=old if keep_rows else None)
         if keep_rows:
-            # What seeing clients off changes is to stay, too. Changed by the older version, rows might not fit any more.
+            # What seeing clients off changes is to stay, too. After the older version changed rows they might not fit.
             old.bequeath(database)
         self._end_links()
         self.database = database

@@ -420,7 +420,8 @@ def test_following_over_a_socket():
         ("GET", "/v1/database/shop/unstable/timestamp", 200, None),
         ("GET", "/v1/database/shop/call/stock", 405, ""),
         ("GET", "/v1/database/shop/sql", 405, ""),
-        ("DELETE", "/v1/database/shop", 405, ""),
+        ("PATCH", "/v1/database/shop", 405, ""),
+        ("GET", "/v1/database", 405, ""),
         ("POST", "/v1/database/nope/sql", 404, "`nope` not found"),
         ("GET", "/v1/database/nope/logs", 404, "`nope` not found"),
         ("GET", f"/v1/database/{NOBODY}", 404, "No such database."),
@@ -438,6 +439,30 @@ def test_other_routes(site, method, target, status, body):
     answer = ask(site, method, target)
     assert answer.status == status
     assert body in (None, answer.body.decode())
+
+
+PUBLISH = (
+    "publishing over HTTP is not supported by the testing server: `server.republish(module)` serves another version"
+)
+NAMES = "giving names is not supported by the testing server: a database has that of its module"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "text"),
+    [
+        ("POST", "/v1/database", PUBLISH),
+        ("PUT", "/v1/database/shop?clear=true", PUBLISH),
+        ("PUT", "/v1/database/new", PUBLISH),
+        ("POST", "/v1/database/shop/pre_publish?style=NoColor", PUBLISH),
+        ("DELETE", "/v1/database/shop", "deleting a database is not supported by the testing server: `server.restart(keep_rows=False)` empties it, `server.stop()` ends it"),  # noqa: E501
+        ("POST", "/v1/database/shop/names", NAMES),
+        ("PUT", "/v1/database/shop/names", NAMES),
+    ],
+)  # fmt: skip
+def test_administration_is_refused_by_name(site, method, target, text):
+    answer = ask(site, method, target, as_owner(site), b"program")
+    assert (answer.status, answer.body.decode()) == (501, text)
+    assert ask(site, "GET", "/v1/database/shop/names").body == b'{"names":["shop"]}'
 
 
 def test_a_token_of_somebody_else_is_not_verified(site):
