@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar, cast
@@ -248,7 +249,12 @@ class Connection(OpenConnection):
     # --- closing ------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Close the connection and wait until it is closed. What was cached stays readable. Twice is harmless."""
+        """Close the connection and wait until it is closed. What was cached stays readable. Twice is harmless.
+
+        Raises:
+            LocalProtocolError: This is another thread than that of the connection's event loop.
+        """
+        self._host.check_caller()
         self._core.close()
         if self._background is not None:
             self.wake()
@@ -261,8 +267,8 @@ class Connection(OpenConnection):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Also when the block was cancelled: the server's answer to a Close is short, and has a deadline of its own.
-        with anyio.CancelScope(shield=True):
-            await self.aclose()
+        with anyio.CancelScope(shield=True), suppress(*(() if exc is None else (LocalProtocolError,))):
+            await self.aclose()  # a complaint about the caller would hide what is being raised
 
     # --- driving ------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ async def test_other_threads_are_refused_and_sent_where_they_may_go(conn):
         lambda: conn.subscribe("SELECT * FROM message"),
         lambda: conn.query("SELECT * FROM pair"),
         sub.unsubscribe,
+        lambda: anyio.run(conn.aclose),
     ):
         with pytest.raises(LocalProtocolError, match=r"in another thread: go there by anyio\.from_thread\.run_sync"):
             await anyio.to_thread.run_sync(ask)
@@ -57,6 +58,18 @@ async def test_several_tasks_may_read_one_stream(conn):
         await conn.reducers.add_pair(1, "one", 0, 10)
         await conn.reducers.add_pairs(2, 2)
     assert sorted(taken) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("raised", [None, ZeroDivisionError])
+async def test_a_block_that_is_left_in_another_thread_hides_no_error(conn, raised):
+    async def leave():
+        async with conn:
+            if raised is not None:
+                raise raised
+
+    with pytest.raises(raised or LocalProtocolError):
+        await anyio.to_thread.run_sync(anyio.run, leave)
+    await conn.reducers.clear()
 
 
 async def test_a_subscription_that_others_wait_for_is_not_taken_back_with_one(conn):
