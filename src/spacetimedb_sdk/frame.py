@@ -21,15 +21,18 @@ import ssl as tls
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, overload
 
 from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.connection import Timeouts
 from spacetimedb_proto.durable import DurableConnection
+from spacetimedb_proto.errors import LocalProtocolError
 from spacetimedb_proto.events import Event, StateChanged
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.options import Compression
@@ -66,8 +69,9 @@ GOODBYE_TIME: Final = 1.0
 class Connection(BaseConnection):
     """A connection to one database, to be driven with `frame_tick`. Made by `connect()`.
 
-    Nothing changes, is sent or is called back between ticks, and everything belongs to the thread that ticks. Before
-    the connection is open, `db`, `reducers` and the like raise `LocalProtocolError`.
+    Nothing changes, is sent or is called back between ticks, and everything belongs to the thread that ticks or asks
+    first: others are refused with `LocalProtocolError`. So are `db`, `reducers` and the like before the connection is
+    open.
 
     Attributes:
         db: The tables and views: `conn.db.message`, or `conn.db["any name"]`.
@@ -102,7 +106,7 @@ class Connection(BaseConnection):
         message changes the cache in one piece, before its first callback; its callbacks may take several ticks.
 
         Args:
-            budget: Seconds. One step is taken even if there are none.
+            budget: Seconds, from 0 on. One step is taken even if there are none.
 
         Returns:
             Whether there is more to do at once.
@@ -110,9 +114,12 @@ class Connection(BaseConnection):
         Raises:
             SpacetimeDBError: What ended the session, after it was told to everybody else, from this tick on in each. If
                 this side closed it, nothing is raised.
-            LocalProtocolError: It was called inside a callback.
+            LocalProtocolError: It was called inside a callback, or in another thread than the one that called first.
+            TypeError: The budget is no number.
+            ValueError: It is less than nothing, or NaN.
         """
-        is_more = self._driver.tick(budget)
+        self._host.check_caller()
+        is_more = self._driver.tick(_checked(budget))
         for _ in range(len(self._ready)):
             self._ready.popleft()()
         ending = self._core.ending
@@ -139,6 +146,7 @@ class Connection(BaseConnection):
             What it returns, to come. What it raises of the SDK's errors is raised there; any other exception is logged
             and handed to `on_error` as well.
         """
+        self._host.check_caller()
         outcome: FramePending[T] = FramePending(f"script {getattr(coroutine, '__qualname__', coroutine)}", self._report)
         Script(coroutine, outcome, self._ready.append, self._report, self._scripts).step()
         return outcome
@@ -157,8 +165,9 @@ class Connection(BaseConnection):
             wait: Seconds for which this call may block to have it done when it returns. After them the link is cut.
 
         Raises:
-            LocalProtocolError: It would block inside a callback.
+            LocalProtocolError: It would block inside a callback, or this is another thread than the one that ticks.
         """
+        self._host.check_caller()
         self._is_leaving = True
         self._core.close()
         if wait is not None:
@@ -171,7 +180,8 @@ class Connection(BaseConnection):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the connection, and block for a second at most to have that done."""
-        self.close(wait=GOODBYE_TIME)
+        with suppress(*(() if exc is None else (LocalProtocolError,))):  # it would hide what is being raised
+            self.close(wait=GOODBYE_TIME)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -272,6 +282,14 @@ class Connection(BaseConnection):
 
     def _last_received(self) -> float | None:
         return self._driver.last_received
+
+
+def _checked(budget: Any) -> float:
+    if isinstance(budget, bool) or not isinstance(budget, int | float):
+        raise TypeError(f"budget: expected seconds, got {shown(budget)}")
+    if not budget >= 0:
+        raise ValueError(f"budget: expected seconds from 0 on, got {budget!r}")
+    return budget
 
 
 @overload

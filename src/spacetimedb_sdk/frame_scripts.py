@@ -5,6 +5,7 @@ No event loop: what such a coroutine awaits are outcomes and streams of its own 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeGuard, TypeVar
@@ -93,9 +94,22 @@ class FrameHost:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.now = clock
+        self._thread: int | None = None
 
     def check_caller(self) -> None:
-        """Whoever ticks sees to it that nobody else is at it."""
+        """Refuse a caller in another thread than the one that called first.
+
+        Raises:
+            LocalProtocolError: It is another one. What moves the connection has no lock.
+        """
+        this_thread = threading.get_ident()
+        if self._thread is None:
+            self._thread = this_thread
+        if this_thread != self._thread:
+            raise LocalProtocolError(
+                "expected a caller in the thread that ticks, got one in another thread: hand over what is to be done "
+                "there in a queue that the loop reads, or use spacetimedb_sdk.blocking"
+            )
 
     def wake(self) -> None:
         """Nothing is sent before the next tick."""

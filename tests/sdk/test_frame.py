@@ -1,9 +1,11 @@
 """The connection for frame loops: what moves in a tick, and that nothing moves between two."""
 
 import gc
+import math
 import select
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import anyio
@@ -239,6 +241,59 @@ def test_no_tick_inside_a_callback(conn):
     until(conn, lambda: caught)
 
 
+def in_another_thread(ask):
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(ask).result(PATIENCE)
+
+
+def test_the_thread_that_calls_first_is_the_only_one(conn):
+    subscription = subscribed(conn, ALL)
+    waiting = conn.reducers.clear()
+
+    async def story():
+        raise AssertionError("it has not begun")
+
+    stories = [story()]
+    for ask in (
+        conn.frame_tick,
+        conn.close,
+        lambda: conn.close(wait=0),
+        conn.reducers.clear,
+        lambda: conn.query(ALL),
+        lambda: conn.subscribe(ALL),
+        subscription.unsubscribe,
+        waiting.cancel,
+        lambda: conn.start(stories[0]),
+    ):
+        with pytest.raises(LocalProtocolError, match="expected a caller in the thread that ticks, got one in another"):
+            in_another_thread(ask)
+    stories[0].close()
+    assert outcome(conn, waiting).reducer == "clear"
+
+
+def test_a_connection_may_be_opened_for_another_thread(server):
+    conn = connect(server.uri, server.database)
+
+    def play():
+        with conn:
+            until(conn, conn.opened.done)
+            return outcome(conn, conn.procedures.add(1, 2))
+
+    assert in_another_thread(play) == 3
+
+
+@pytest.mark.parametrize("raised", [None, ZeroDivisionError])
+def test_a_block_that_is_left_in_another_thread_hides_no_error(conn, raised):
+    def leave():
+        with conn:
+            if raised is not None:
+                raise raised
+
+    with pytest.raises(raised or LocalProtocolError):
+        in_another_thread(leave)
+    outcome(conn, conn.reducers.clear())
+
+
 # --- the budget -------------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +361,23 @@ def test_a_hundred_thousand_rows_in_small_transactions(server, monkeypatch):
         until(conn, lambda: len(rows) == MANY, tick)
     assert sorted(rows) == list(range(MANY))
     assert 1000 <= max(worst) <= 1000 + 256
+
+
+@pytest.mark.parametrize(
+    ("budget", "error", "message"),
+    [
+        (-0.001, ValueError, r"budget: expected seconds from 0 on, got -0\.001"),
+        (math.nan, ValueError, "budget: expected seconds from 0 on, got nan"),
+        ("1", TypeError, r"budget: expected seconds, got '1' \(str\)"),
+        (None, TypeError, r"budget: expected seconds, got None"),
+        (True, TypeError, r"budget: expected seconds, got True"),
+    ],
+)
+def test_budgets_that_are_none(conn, budget, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        conn.frame_tick(budget)
+    conn.frame_tick(0)
+    conn.frame_tick(math.inf)
 
 
 def test_timeouts_come_out_in_ticks(server, monkeypatch):
