@@ -274,6 +274,10 @@ def _function(schema: Schema, name: str, *, is_procedure: bool) -> Function | No
 
 def _unknown_function(schema: Schema, name: str, *, is_procedure: bool) -> LocalProtocolError:
     kind, functions = ("procedure", schema.procedures) if is_procedure else ("reducer", schema.reducers)
+    other = _function(schema, name, is_procedure=not is_procedure)
+    if other is not None and other.is_callable:
+        told = "a reducer, so use call()" if is_procedure else "a procedure, so use procedure()"
+        return LocalProtocolError(f"no {kind} {name!r} in the schema: it is {told}")
     known = ", ".join(each.name for each in functions.values() if each.is_callable) or "none"
     return LocalProtocolError(f"no {kind} {name!r} in the schema; there are: {known}")
 

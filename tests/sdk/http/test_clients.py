@@ -156,7 +156,8 @@ async def test_calls(make):
                 await client.call("insert_pk_u_64", 1)
             with pytest.raises(LocalProtocolError, match="^no reducer 'nope' in the schema; there are: "):
                 await client.call("nope")
-            with pytest.raises(LocalProtocolError, match="^no procedure 'insert_pk_u_64' in the schema"):
+            reducer = "^no procedure 'insert_pk_u_64' in the schema: it is a reducer, so use call[(][)]$"
+            with pytest.raises(LocalProtocolError, match=reducer):
                 await client.procedure("insert_pk_u_64", 1, 2)
         posts = [request for request in server.requests if request.method == "POST"]
         assert [request.body for request in posts] == [b"[1,2]", b"[7,8]"]
@@ -171,6 +172,9 @@ async def test_procedures(make):
     with HttpServer(answer) as server:
         async with make(server.uri, "procedure", token=TOKEN) as client:
             assert await client.procedure("return_primitive", 1, 2) == 3
+            procedure = "^no reducer 'return_primitive' in the schema: it is a procedure, so use procedure[(][)]$"
+            with pytest.raises(LocalProtocolError, match=procedure):
+                await client.call("return_primitive", 1, 2)
 
 
 async def test_a_schema_of_an_older_server(make):
