@@ -32,7 +32,7 @@ from .events import (
 from .options import Options
 from .reconnect import Attempts, not_opened
 from .republished import go_on_with
-from .schema import Schema
+from .schema import Drift, Schema
 from .schema_link import SchemaLink
 from .states import SESSION, SessionInput, SessionState, step
 from .uri import Endpoint
@@ -69,6 +69,7 @@ class DurableConnection:
         links: WebSocket links that were greeted so far.
         bytes_received: Bytes received over all links.
         bytes_sent: Bytes taken to be sent over all links.
+        drift: How the module that is served differs from `schema`, since it was published anew.
 
     Raises:
         ConnectError: No database can have that name.
@@ -87,6 +88,7 @@ class DurableConnection:
         self.links = 0
         self.bytes_received = 0
         self.bytes_sent = 0
+        self.drift = Drift()
         self._database = database
         self._options = options
         self._protocols = tuple(options.protocols)
@@ -414,7 +416,7 @@ class DurableConnection:
                     self._options.prepare(schema)
                 self._schema = schema
             else:
-                schema = go_on_with(schema, self.session)
+                schema, self.drift = go_on_with(schema, self.session)
             self._next_link = self._new_connection(schema)
         except SpacetimeDBError as error:
             self._ended(Disconnected(error))

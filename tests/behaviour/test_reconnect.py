@@ -233,7 +233,7 @@ async def test_a_module_that_no_longer_fits_ends_the_session(server, conn):
     assert "pair" in str(conn.last_ending.error)
 
 
-async def test_a_module_that_has_grown_is_read_as_before(server, conn):
+async def test_a_module_that_has_grown_is_read_as_before(server, conn, caplog):
     await conn.subscribe("SELECT * FROM pair")
     await conn.reducers.add_pair(1, "a", 1, 1)
     grown = Module("behaviour")
@@ -257,6 +257,11 @@ async def test_a_module_that_has_grown_is_read_as_before(server, conn):
     assert sorted(row.id for row in conn.db.pair.filter(group=1)) == [1, 2]
     assert conn.db.pair.find(id=1).value == 1
     assert sorted(row.key for row in await conn.query("SELECT * FROM pair")) == ["a", "b"]
+    assert "column pair.note added: String, at the end" in str(conn.drift)
+    server.drop_clients()
+    await state(conn, SessionState.CONNECTED)
+    (told,) = [each.getMessage() for each in caplog.records if "published anew" in each.getMessage()]
+    assert "column pair.note added: String, at the end" in told
 
 
 async def test_closing_while_there_is_no_link(server, client):

@@ -12,7 +12,7 @@ from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
 from spacetimedb_proto.errors import ConnectError, LocalProtocolError, SpacetimeDBError
 from spacetimedb_proto.events import Connected, Disconnected, Event, StateChanged
-from spacetimedb_proto.schema import Schema
+from spacetimedb_proto.schema import Drift, Schema
 from spacetimedb_proto.states import SessionState
 
 from ..memory import MemoryReport
@@ -51,7 +51,7 @@ class BaseConnection:
         self._keeper = keeper
         self._host = host
         self._opened = opened
-        self._hooks = Hooks(self._note_token)
+        self._hooks = Hooks(self._greeted_again)
         self._engine: Engine | None = None
 
     # --- who and where ------------------------------------------------------------------------------------------------
@@ -64,8 +64,13 @@ class BaseConnection:
 
     @property
     def schema(self) -> Schema:
-        """The module's definition, as the server gave it."""
+        """The module's definition, as the server gave it when the connection was opened."""
         return self._bindings.schema
+
+    @property
+    def drift(self) -> Drift:
+        """How the module differs from `schema` if it was published anew since then. What is new in it is not seen."""
+        return self._core.drift
 
     @property
     def identity(self) -> Identity | None:
@@ -232,6 +237,10 @@ class BaseConnection:
 
     def _new_engine(self) -> Engine:
         return Engine(self._core, self._host, self._hooks)
+
+    def _greeted_again(self, event: Connected) -> None:
+        self._note_token(event)
+        self._hooks.note_drift(self._core.drift)
 
     def _note_token(self, event: Connected) -> None:
         try:

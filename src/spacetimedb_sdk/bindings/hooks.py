@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from spacetimedb_proto.events import Connected, Disconnected, StateChanged
+from spacetimedb_proto.schema import Drift
 from spacetimedb_proto.states import SessionState
 
 from .context import Context
@@ -46,6 +47,7 @@ class Hooks:
         self.states: Listeners[Callable[[StateChanged], object]] = Listeners()
         self.state_streams: Streams[StateChanged] = Streams()
         self.errors_reported = 0
+        self._drift = Drift()
 
     def report(self, error: Exception, where: str) -> None:
         """Log an error that nobody else will see, and hand it to the error listeners."""
@@ -77,6 +79,12 @@ class Hooks:
     def note_return(self) -> None:
         """Log that the connection is made again."""
         log.info("the connection is made again")
+
+    def note_drift(self, drift: Drift) -> None:
+        """Log, once, what is not seen of a module that was published anew."""
+        if drift.differences and drift != self._drift:
+            log.warning("the module was published anew; how it differs from what this connection knows:\n%s", drift)
+        self._drift = drift
 
     def tell_state(self, change: StateChanged) -> bool:
         """Tell of a state; returns whether anybody may have waited for it."""
