@@ -40,6 +40,8 @@ async def test_find_and_filter(client):
     assert pairs.find(id=5) is None
     assert sorted(p.id for p in pairs.filter(group=3)) == [13, 23]
     assert [p.id for p in pairs.filter(group=3, key="k23")] == [23]
+    assert pairs.find(id=23, key="k23", group=3) == pairs.find(id=23)
+    assert pairs.find(id=23, group=4) is None
     assert sorted(p.id for p in pairs.filter(value=0)) == list(range(10, 30))
     assert list(pairs.filter(group=77)) == []
     await conn.reducers.set_pair(13, "k13", 4, 1)

@@ -166,6 +166,8 @@ class TableHandle(Tabular):
     def find(self, /, *args: Any, **columns: Any) -> Any:
         """The row with this value in a unique column, or with these values in the columns of a unique constraint.
 
+        Values of other columns beside them are compared, too.
+
         Returns:
             The row, or None.
 
@@ -183,7 +185,7 @@ class TableHandle(Tabular):
                     self._reading(".find()")  # so that "none" is not said of rows that nobody keeps
                 return found
         values = self._values("find", args, columns)
-        if not any(set(key) == values.keys() for key in self._table.unique_keys):
+        if not any(values.keys() >= set(key) for key in self._table.unique_keys):
             unique = ", ".join("+".join(self._table.columns[i].name for i in key) for key in self._table.unique_keys)
             raise LocalProtocolError(
                 f"{self.name}.find(): expected unique columns ({unique or 'there are none'}), "
