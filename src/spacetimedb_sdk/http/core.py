@@ -17,6 +17,7 @@ import attrs
 from spacetimedb_proto.backoff import Backoff
 from spacetimedb_proto.bsatn.types import Product
 from spacetimedb_proto.errors import (
+    AuthenticationError,
     CallTimeout,
     ConnectError,
     LocalProtocolError,
@@ -32,6 +33,7 @@ from spacetimedb_proto.schema import Function, Schema
 from spacetimedb_transports.http_links import Unanswered
 
 from ..token_keeper import TokenKeeper
+from ..tokens import TokenSource
 from .rows import SqlResult
 
 __all__ = ["Alone", "AskToken", "Core", "Effect", "Exchange", "Flow", "Open", "Pause", "Reply"]
@@ -93,7 +95,7 @@ class Core:
 
     Args:
         api: Makes the operations.
-        keeper: Decides about tokens.
+        source: Where tokens come from.
         retry: When to try again what cannot have been executed; None for never.
         clock: Seconds since 1970.
         chance: A random number from 0 to 1.
@@ -102,14 +104,15 @@ class Core:
     def __init__(
         self,
         api: Api,
-        keeper: TokenKeeper,
+        source: TokenSource,
         retry: Backoff | None = None,
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.api = api
-        self.keeper = keeper
+        self.keeper = TokenKeeper(source)
+        self._source = source
         self._retry = retry
         self._clock = clock
         self._chance = chance
@@ -205,16 +208,27 @@ class Core:
     # --- tokens -------------------------------------------------------------------------------------------------------
 
     def _answered(self, operation: Operation[Any], effect: type[Exchange | Open]) -> Flow[tuple[Any, str | None]]:
-        """The answer, whatever its status, and the token that was sent. A refused token is asked for anew, once."""
+        """The answer, whatever its status but 401, and the token that was sent. A refused one is asked for anew, once.
+
+        Raises:
+            AuthenticationError: The token was refused (401).
+        """
         self._check_open()
         token = yield from self._credentials(needed=operation.acts)
         outcome = yield from self._sent(operation, token, effect)
         if _status(outcome) == 401 and token is not None and self._may_renew(token):
             token = yield from self._credentials(needed=operation.acts)
             outcome = yield from self._sent(operation, token, effect)
-        if _status(outcome) != 401 and token is not None:
+        if _status(outcome) == 401 and token is not None:
+            raise self._refusal(operation.fail(outcome, token))
+        if token is not None:
             self.keeper.issued(token)
         return outcome, token
+
+    def _refusal(self, error: SpacetimeDBError) -> AuthenticationError:
+        """The error that the token was refused, with where it is from: there may be several that could have been it."""
+        origin = self._source.description if self.keeper.is_user_given else "the token that the server issued"
+        return AuthenticationError(f"{origin}: {error}", status=401, body=getattr(error, "body", ""))
 
     def _credentials(self, *, needed: bool) -> Flow[str | None]:
         """The token to send. Where there is none and one is needed, a new identity is made, once for the client."""

@@ -31,6 +31,7 @@ from spacetimedb_sdk import (
     ReducerError,
     RemoteProtocolError,
     Timestamp,
+    TokenEnv,
     TokenFile,
     sql,
 )
@@ -431,13 +432,39 @@ async def test_a_function_is_asked_for_another_token_once(make):
         ]
     with HttpServer(lambda *_: recorded("subscribe-bad-token")) as server:
         async with make(server.uri, "t-mini", token=lambda: "bad") as client:
-            with pytest.raises(AuthenticationError, match="^the server answered 401: Invalid token"):
+            with pytest.raises(AuthenticationError, match="<lambda>: the server answered 401: Invalid token"):
                 await client.logs()
             assert len(server.requests) == 2
         async with make(server.uri, "t-mini", token="bad") as client:
             with pytest.raises(AuthenticationError):
                 await client.logs()
             assert len(server.requests) == 3
+
+
+async def test_which_token_was_refused(make, tmp_path, monkeypatch):
+    def answer(request, link):
+        is_new = request.target == "/v1/identity"
+        return mini(request, link) if is_new else recorded("subscribe-bad-token")
+
+    async def why(token):
+        async with make(server.uri, "t-mini", token=token) as client:
+            with pytest.raises(AuthenticationError) as caught:
+                await client.logs()
+        assert caught.value.status == 401
+        assert caught.value.body.startswith("Invalid token")
+        origin, _, told = str(caught.value).partition(": the server answered 401: ")
+        assert told == caught.value.body
+        assert TOKEN not in str(caught.value)
+        return origin
+
+    monkeypatch.setenv("CHAT_TOKEN", TOKEN)
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    with HttpServer(answer) as server:
+        assert await why(TOKEN) == "the token that was given"
+        assert await why(TokenFile(file)) == f"the token file {str(file)!r}"
+        assert await why(TokenEnv("CHAT_TOKEN")) == "the environment variable CHAT_TOKEN"
+        assert await why(None) == "the token that the server issued"
 
 
 async def test_a_source_that_has_no_token(make):
