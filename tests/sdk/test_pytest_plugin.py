@@ -15,8 +15,7 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
 
 MODULE = """
-    from spacetimedb_sdk import Timestamp
-    from spacetimedb_sdk.testing import Module, PrimaryKey, ReducerContext, u32
+    from spacetimedb_sdk.testing import Module, PrimaryKey, ReducerContext, Timestamp, u32
 
     notes = Module("notes")
 

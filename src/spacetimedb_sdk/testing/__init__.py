@@ -25,6 +25,16 @@ server to rely on: nothing is stored, nobody is kept out, and it listens on loop
 
 from __future__ import annotations
 
+from spacetimedb_proto.bsatn.values import (
+    ConnectionId,
+    Err,
+    Identity,
+    Ok,
+    ScheduleAt,
+    Some,
+    TimeDuration,
+    Timestamp,
+)
 from spacetimedb_proto.errors import ReducerError
 
 from .clocks import ManualClock
@@ -61,21 +71,29 @@ from .views import AnonymousViewContext, Query, ViewContext
 __all__ = [
     "AnonymousViewContext",
     "AutoInc",
+    "ConnectionId",
     "ConstraintError",
     "Database",
+    "Err",
+    "Identity",
     "Index",
     "ManualClock",
     "Module",
+    "Ok",
     "PrimaryKey",
     "Query",
     "ReducerContext",
     "ReducerError",
     "Row",
+    "ScheduleAt",
     "Server",
     "Service",
     "Site",
+    "Some",
     "TableHandle",
     "Tables",
+    "TimeDuration",
+    "Timestamp",
     "Unique",
     "ViewContext",
     "f32",

@@ -78,6 +78,13 @@ def test_the_door_is_guarded():
     assert all(hasattr(testing, name) for name in testing.__all__)
 
 
+def test_a_module_imports_its_types_from_one_place():
+    values = (ConnectionId, Err, Identity, Ok, ScheduleAt, Some, TimeDuration, Timestamp)
+    names = ("ConnectionId", "Err", "Identity", "Ok", "ScheduleAt", "Some", "TimeDuration", "Timestamp")
+    assert tuple(getattr(testing, name, None) for name in names) == values
+    assert set(names) <= set(testing.__all__)
+
+
 # --- the behaviour module is the Rust module --------------------------------------------------------------------------
 
 
