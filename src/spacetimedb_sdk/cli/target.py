@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec,
 import attrs
 import typer
 
-from spacetimedb_proto.errors import ConnectError
+from spacetimedb_proto.errors import AuthenticationError, ConnectError
 
 from .failures import explained
 
@@ -146,11 +146,17 @@ class Target:
         """A connection to the database.
 
         Raises:
-            ConnectError: As `spacetimedb_sdk.blocking.connect`.
+            ConnectError: As `spacetimedb_sdk.blocking.connect`. Of a refused token it says where that is from.
         """
         from ..blocking import connect
 
-        connection: Connection = connect(self.uri, self.name, token=self.token, timeout=self.timeout, **options)
+        try:
+            connection: Connection = connect(self.uri, self.name, token=self.token, timeout=self.timeout, **options)
+        except AuthenticationError as error:
+            if error.status != 401 or self.token is None:
+                raise
+            text = f"{self.token.description}: {error}"
+            raise AuthenticationError(text, status=error.status, body=error.body) from error
         return connection
 
 

@@ -118,9 +118,19 @@ def test_a_token_that_is_refused(program, module, monkeypatch):
     with serve(module) as other:
         token = other.owner_token
     monkeypatch.setenv("SPACETIMEDB_TOKEN", token)
-    done = program("sql", COUNT)
-    assert done.code == 4
-    assert token not in done.out + done.err
+    for command in (["sql", COUNT], ["subscribe"], ["identity show"]):
+        done = program(*command)
+        assert done.code == 4
+        assert done.err.startswith("error: the environment variable SPACETIMEDB_TOKEN: the server answered 401: ")
+        assert token not in done.out + done.err
+
+
+def test_an_identity_that_may_not(program, owner, monkeypatch):
+    def fail(*_, **__):
+        raise errors.AuthenticationError("not yours", status=403)
+
+    monkeypatch.setattr("spacetimedb_sdk.blocking.connect", fail)
+    assert program("subscribe").err == "error: not yours\n"
 
 
 def test_a_file_that_is_not_there(alone):
