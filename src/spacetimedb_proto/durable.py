@@ -66,6 +66,7 @@ class DurableConnection:
 
     Attributes:
         endpoint: The server.
+        database: Name or identity of the database.
         links: WebSocket links that were greeted so far.
         bytes_received: Bytes received over all links.
         bytes_sent: Bytes taken to be sent over all links.
@@ -89,7 +90,7 @@ class DurableConnection:
         self.bytes_received = 0
         self.bytes_sent = 0
         self.drift = Drift()
-        self._database = database
+        self.database = database
         self._options = options
         self._protocols = tuple(options.protocols)
         self._attempts = Attempts(options.backoff, chance)
@@ -434,14 +435,14 @@ class DurableConnection:
     # --- links --------------------------------------------------------------------------------------------------------
 
     def _new_schema_link(self, version: int) -> SchemaLink:
-        return SchemaLink(self.endpoint, self._database, version, token=self._token, limits=self._options.limits)
+        return SchemaLink(self.endpoint, self.database, version, token=self._token, limits=self._options.limits)
 
     def _new_connection(self, schema: Schema) -> ClientConnection:
         options = self._options
         return ClientConnection(
             schema,
             self.endpoint,
-            self._database,
+            self.database,
             token=self._token,
             protocols=self._protocols,
             compression=options.compression,

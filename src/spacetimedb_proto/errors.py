@@ -208,6 +208,13 @@ class EncodeError(SpacetimeDBError, ValueError):
         complaint = f"expected {self.expected}, got {self.got}"
         return f"{where}: {complaint}" if where else complaint
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[type[EncodeError], tuple[str, str, list[str | int]]]:
+        """Copies and pickles keep the place, which is not among `args`."""
+        return type(self), (self.expected, self.got, self.path)
+
 
 class DecodeError(SpacetimeDBError, ValueError):
     """Bytes or text are not a value of the type they should be."""

@@ -261,6 +261,7 @@ async def test_a_module_that_has_grown_is_read_as_before(server, conn, caplog):
     server.drop_clients()
     await state(conn, SessionState.CONNECTED)
     (told,) = [each.getMessage() for each in caplog.records if "published anew" in each.getMessage()]
+    assert told.startswith(f"the connection to behaviour at ws://{server.uri.removeprefix('http://')}: the module was")
     assert "column pair.note added: String, at the end" in told
 
 

@@ -51,7 +51,7 @@ class BaseConnection:
         self._keeper = keeper
         self._host = host
         self._opened = opened
-        self._hooks = Hooks(self._greeted_again)
+        self._hooks = Hooks(self._greeted_again, f"{core.database} at {core.endpoint}")
         self._engine: Engine | None = None
 
     # --- who and where ------------------------------------------------------------------------------------------------

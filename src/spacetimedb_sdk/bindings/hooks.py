@@ -31,6 +31,7 @@ class Hooks:
 
     Args:
         greeted: Called each time that a link greets after the first.
+        where: Which connection it is, for the log: a program may have several.
 
     Attributes:
         errors: For errors that nobody claims.
@@ -40,8 +41,9 @@ class Hooks:
         errors_reported: How many errors nobody claimed.
     """
 
-    def __init__(self, greeted: Callable[[Connected], object] = _nobody_greeted) -> None:
+    def __init__(self, greeted: Callable[[Connected], object] = _nobody_greeted, where: str = "") -> None:
         self.greeted = greeted
+        self._name = f"the connection to {where}" if where else "the connection"
         self.errors: Listeners[Callable[[Exception, str], object]] = Listeners()
         self.disconnects: Listeners[Callable[[Context], object]] = Listeners()
         self.states: Listeners[Callable[[StateChanged], object]] = Listeners()
@@ -69,21 +71,21 @@ class Hooks:
     def note_loss(self, event: Disconnected) -> None:
         """Log that the connection is lost, or over. An end that nobody listens to is an error that nobody else sees."""
         if event.retry is not None:
-            log.warning("the connection is lost, and will be made again: %s", event.error or event.reason)
+            log.warning("%s is lost, and will be made again: %s", self._name, event.error or event.reason)
         elif event.error is not None:
             if self.disconnects or self.states or self.state_streams.references:
-                log.warning("the connection is over: %s", event.error)
+                log.warning("%s is over: %s", self._name, event.error)
             else:
-                self.report(event.error, "the connection is over")
+                self.report(event.error, f"{self._name} is over")
 
     def note_return(self) -> None:
         """Log that the connection is made again."""
-        log.info("the connection is made again")
+        log.info("%s is made again", self._name)
 
     def note_drift(self, drift: Drift) -> None:
         """Log, once, what is not seen of a module that was published anew."""
         if drift.differences and drift != self._drift:
-            log.warning("the module was published anew; how it differs from what this connection knows:\n%s", drift)
+            log.warning("%s: the module was published anew; how it differs from what is known:\n%s", self._name, drift)
         self._drift = drift
 
     def tell_state(self, change: StateChanged) -> bool:

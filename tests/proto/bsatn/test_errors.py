@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections import UserList
 from collections.abc import Callable
@@ -506,3 +508,10 @@ def test_tags_are_one_byte() -> None:
     for tag in range(256):
         assert shapes.encode(shapes.decode_exact(bytes([tag]))) == bytes([tag])
     assert said(EncodeError, shapes.encode, shapes.python_type.Last(5)).startswith("expected Many, got Many.Last(")
+
+
+def test_copies_of_an_error_keep_the_place() -> None:
+    error = EncodeError("u8", "'x' (str)", ["items", 3, "n"])
+    assert repr(error) == "EncodeError(\"items[3].n: expected u8, got 'x' (str)\")"
+    for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (str(again), again.path) == (str(error), ["items", 3, "n"])
