@@ -183,11 +183,23 @@ def test_async_code_without_a_plugin(suite):
     suite(text, "-p", "no:anyio", ini=INI).assert_outcomes(passed=1)
 
 
-def test_the_guides_example(suite):
+def guide():
+    """The module of the guide, and its tests."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text("utf-8"), re.DOTALL)
-    module = blocks[0].split("with serve", maxsplit=1)[0]
-    (example,) = [block for block in blocks if "def test_" in block]
-    suite(module + example).assert_outcomes(passed=1)
+    return blocks[0].split("with serve", maxsplit=1)[0] + "".join(block for block in blocks if "def test_" in block)
+
+
+def test_the_guides_examples(suite):
+    suite(guide()).assert_outcomes(passed=2)
+
+
+def test_the_guides_example_fails_by_what_a_callback_raises(suite):
+    check = "assert message.sender == ctx.identity"
+    broken = guide().replace(check, "assert message.sender != ctx.identity")
+    result = suite(broken)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*assert errors == []*"])
+    suite(broken.replace("assert errors == []", "")).assert_outcomes(passed=2)
 
 
 def test_who_does_not_use_it_imports_nothing():

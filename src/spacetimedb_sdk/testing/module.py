@@ -42,7 +42,8 @@ class Module:
         convert_names: Whether the server gives things other names than the module does, as the real one does by
             default: `snake_case` for tables, columns and functions, `camelCase` for variants, `PascalCase` for types.
             Names of parameters stay. What is given a `name=` has that name. If not, all names are as they are written,
-            but that a table is called after its class in snake_case.
+            but that a table is called after its class in snake_case. In both cases `from_` means `from`, and so with
+            all keywords of Python's.
 
     Attributes:
         name: The database's name.

@@ -256,14 +256,15 @@ def test_names_that_python_cannot_spell():
     class Table:
         from_: u8
         class_: str
+        type_: str
 
     @module.reducer
-    def lambda_(ctx, def_: u8): ...
+    def lambda_(ctx, def_: u8, id_: u8): ...
 
     table = module.schema.tables["import"]
-    assert [column.name for column in table.columns] == ["from", "class"]
-    assert module.schema.reducers["lambda"].params[0].name == "def"
-    assert Table(from_=1, class_="x").from_ == 1
+    assert [column.name for column in table.columns] == ["from", "class", "type_"]
+    assert [param.name for param in module.schema.reducers["lambda"].params] == ["def", "id_"]
+    assert Table(from_=1, class_="x", type_="y").from_ == 1
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
