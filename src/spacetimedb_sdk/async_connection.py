@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
@@ -20,6 +21,7 @@ from spacetimedb_proto.errors import LocalProtocolError
 from spacetimedb_proto.events import Event, StateChanged
 from spacetimedb_transports.anyio import Background, dial, spawn
 from spacetimedb_transports.anyio_session import SessionDriver
+from spacetimedb_transports.owner import check_process
 
 from .bindings.connection import OpenConnection
 from .bindings.engine import Engine
@@ -142,12 +144,14 @@ class _Host:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
+        self._process = os.getpid()
         self._thread = threading.get_ident()
 
     def now(self) -> float:
         return anyio.current_time()
 
     def check_caller(self) -> None:
+        check_process(self._process)
         if threading.get_ident() != self._thread:
             raise LocalProtocolError(
                 "expected a caller in the thread of the connection's event loop, got one in another thread: go there "
@@ -252,7 +256,7 @@ class Connection(OpenConnection):
         """Close the connection and wait until it is closed. What was cached stays readable. Twice is harmless.
 
         Raises:
-            LocalProtocolError: This is another thread than that of the connection's event loop.
+            LocalProtocolError: This is another thread than that of the connection's event loop, or another process.
         """
         self._host.check_caller()
         self._core.close()

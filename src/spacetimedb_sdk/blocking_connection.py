@@ -11,7 +11,14 @@ from typing import Any, Final, Self, cast
 from spacetimedb_proto.bursts import Burst
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.durable import DurableConnection
-from spacetimedb_proto.errors import ConnectError, ConnectionLost, SpacetimeDBError, SubscriptionError, WaitTimeout
+from spacetimedb_proto.errors import (
+    ConnectError,
+    ConnectionLost,
+    LocalProtocolError,
+    SpacetimeDBError,
+    SubscriptionError,
+    WaitTimeout,
+)
 from spacetimedb_proto.events import Event, StateChanged
 from spacetimedb_transports.blocking import BlockingDriver
 
@@ -171,9 +178,11 @@ class Connection(OpenConnection):
 
         Raises:
             WaitTimeout: It is not closed yet, and will be without further ado.
+            LocalProtocolError: This is a forked child, and the connection is its parent's.
             BaseException: What a callback raised that was no `Exception`, such as `SystemExit`: that closes the
                 connection, too. It is raised once.
         """
+        self._waiting.check_caller()
         self._driver.close()
         if self._driver.is_callback_thread:
             return
@@ -187,7 +196,8 @@ class Connection(OpenConnection):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with suppress(*(() if exc is None else (WaitTimeout,))):  # it would hide what is being raised
+        hiding = () if exc is None else (LocalProtocolError, WaitTimeout)
+        with suppress(*hiding):  # what is being raised
             self.close()
 
     # --- driving ------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ thread hands to another, an outcome or a stream, has a small lock of its own, in
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.errors import CallTimeout, LocalProtocolError, SpacetimeDBError, WaitTimeout
 from spacetimedb_transports.blocking import BlockingDriver, Signal
+from spacetimedb_transports.owner import check_process
 
 from .bindings.engine import Engine
 from .bindings.hooks import Hooks
@@ -50,13 +52,19 @@ class BlockingHost:
     def __init__(self, driver: BlockingDriver, patience: float | None) -> None:
         self.driver = driver
         self.patience = patience
+        self._process = os.getpid()
 
     def now(self) -> float:
         """The time, on the driver's clock."""
         return self.driver.now()
 
     def check_caller(self) -> None:
-        """Any thread may ask."""
+        """Let any thread ask, but none of a forked child, where nobody would answer and a lock may be held for ever.
+
+        Raises:
+            LocalProtocolError: This is such a child.
+        """
+        check_process(self._process)
 
     def wake(self) -> None:
         """Something may be waiting to be sent."""
@@ -73,11 +81,12 @@ class BlockingHost:
         return blocking if self.driver.is_callback_thread else blocking.outcome(self.seconds(timeout))
 
     def check_may_wait(self, what: str) -> None:
-        """Refuse to wait in a callback.
+        """Refuse to wait in a callback, and in a forked child.
 
         Raises:
             LocalProtocolError: It would never end.
         """
+        self.check_caller()
         if self.driver.is_callback_thread:
             raise LocalProtocolError(f"{what}: a callback cannot wait for what is told only after it has returned")
 
@@ -163,6 +172,7 @@ class BlockingPending(Pending[T]):
 
     def cancel(self) -> None:
         """Give the call up: its outcome is then `CallCancelled`, which says whether it was sent."""
+        self._host.check_caller()
         self._host.driver.locked(super().cancel)
 
     def _finish(self) -> bool:
@@ -309,6 +319,7 @@ class LockedEngine(Engine):
 
     def atomically(self, act: Callable[[], T]) -> T:
         """Do something that must be one with whatever else is done so."""
+        self.host.check_caller()
         return self.host.driver.locked(act)
 
     def each_atomically(self, items: Iterator[T]) -> Iterator[T]:
@@ -323,8 +334,10 @@ class LockedEngine(Engine):
         self, queries: Iterable[str], *, cache: CachePolicy = "full", timeout: float | None = None
     ) -> Subscription:
         """Ask for a query set."""
+        self.host.check_caller()  # before the lock is waited for
         return self.host.driver.locked(super().subscribe, queries, cache=cache, timeout=timeout)
 
     def call(self, what: str, request: Callable[[], int]) -> Pending[Any]:
         """Send a request and return its outcome to come."""
+        self.host.check_caller()  # before the lock is waited for
         return self.host.driver.locked(super().call, what, request)

@@ -5,12 +5,14 @@ No event loop: what such a coroutine awaits are outcomes and streams of its own 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeGuard, TypeVar
 
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
+from spacetimedb_transports.owner import check_process
 
 from .bindings.engine import Engine
 from .bindings.pending import Pending
@@ -94,14 +96,16 @@ class FrameHost:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.now = clock
+        self._process = os.getpid()
         self._thread: int | None = None
 
     def check_caller(self) -> None:
-        """Refuse a caller in another thread than the one that called first.
+        """Refuse a caller in another thread than the one that called first, or in a forked child.
 
         Raises:
-            LocalProtocolError: It is another one. What moves the connection has no lock.
+            LocalProtocolError: It is one of these. What moves the connection has no lock.
         """
+        check_process(self._process)
         this_thread = threading.get_ident()
         if self._thread is None:
             self._thread = this_thread

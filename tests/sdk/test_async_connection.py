@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 
 import anyio
 import anyio.from_thread
@@ -58,6 +59,18 @@ async def test_several_tasks_may_read_one_stream(conn):
         await conn.reducers.add_pair(1, "one", 0, 10)
         await conn.reducers.add_pairs(2, 2)
     assert sorted(taken) == [1, 2, 3]
+
+
+async def test_a_forked_child_is_refused(conn, monkeypatch):
+    """Told by a process number that has changed: an event loop does not survive a fork that could be tested."""
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getpid", lambda: 0)
+        for ask in (conn.reducers.clear, lambda: conn.query("SELECT * FROM pair"), conn.subscribe_to_all_tables):
+            with pytest.raises(LocalProtocolError, match="opened the connection, got one in a forked child"):
+                ask()
+        with pytest.raises(LocalProtocolError, match="got one in a forked child"):
+            await conn.aclose()
+    await conn.reducers.clear()
 
 
 @pytest.mark.parametrize("raised", [None, ZeroDivisionError])

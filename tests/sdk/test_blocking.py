@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -502,6 +503,57 @@ conn.close()
 def test_ctrl_c_interrupts_a_wait_and_leaves_the_connection_usable(server, wait):
     done = run(server, INTERRUPTING.replace("WAIT", wait))
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n[5]\n", "", 0)
+
+
+FORKING = """
+import warnings
+from spacetimedb_sdk import LocalProtocolError
+
+sub, changes, got = conn.subscribe("SELECT * FROM no_key"), conn.db.pair.changes(), []
+entered, leave = threading.Event(), threading.Event()
+
+@conn.db.pair.on_insert
+def inserted(ctx, row):
+    got.append(ctx.reducers.clear())  # which has no outcome before this callback returns
+    entered.set()
+    assert leave.wait(20)
+
+threading.Thread(target=conn.reducers.add_pair, args=(1, "one", 0, 0), daemon=True).start()
+assert entered.wait(20)
+warnings.simplefilter("ignore")  # of what may happen in a child that has only one of the threads
+if (child := os.fork()) == 0:
+    for ask in (
+        conn.reducers.clear,
+        lambda: conn.procedures.add(1, 2),
+        lambda: conn.query("SELECT * FROM pair"),
+        lambda: conn.subscribe("SELECT * FROM pair"),
+        lambda: sub.replace("SELECT * FROM pair"),
+        sub.unsubscribe,
+        changes.get,
+        lambda: list(changes),
+        got[0].wait,
+        got[0].cancel,
+        conn.close,
+    ):
+        try:
+            ask()
+        except LocalProtocolError as error:
+            assert "in the process that opened the connection, got one in a forked child" in str(error), error
+            print("refused", flush=True)
+    with conn:
+        sys.exit(3)
+print("ended with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+leave.set()
+print(conn.procedures.add(1, 2))
+conn.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_is_refused_at_once(server):
+    done = run(server, FORKING)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout == 11 * "refused\n" + "ended with 3\n3\n"
 
 
 @pytest.mark.parametrize("at_last", ["", "threading.Thread(target=lambda: None).start()", "sys.exit(0)"])

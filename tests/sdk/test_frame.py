@@ -2,6 +2,7 @@
 
 import gc
 import math
+import os
 import select
 import threading
 import time
@@ -269,6 +270,15 @@ def test_the_thread_that_calls_first_is_the_only_one(conn):
             in_another_thread(ask)
     stories[0].close()
     assert outcome(conn, waiting).reducer == "clear"
+
+
+def test_a_forked_child_is_refused(conn, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getpid", lambda: 0)
+        for ask in (conn.frame_tick, conn.close, conn.reducers.clear, lambda: conn.subscribe(ALL)):
+            with pytest.raises(LocalProtocolError, match="opened the connection, got one in a forked child"):
+                ask()
+    outcome(conn, conn.reducers.clear())
 
 
 def test_a_connection_may_be_opened_for_another_thread(server):
