@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import typer
 
 from spacetimedb_proto.errors import (
     AuthenticationError,
@@ -127,6 +128,8 @@ def _safely(name: str, check: _Check, patient: _Patient) -> Iterator[Finding]:
         yield from check(patient)
     except SpacetimeDBError as error:
         yield Finding(name, Status.FAILURE, str(error), _cure(error), code_of(error))
+    except typer.BadParameter as error:  # about a file; the other checks have been done all the same
+        yield Finding(name, Status.FAILURE, error.message, code=ExitCode.USAGE)
 
 
 def _cure(error: SpacetimeDBError) -> str:

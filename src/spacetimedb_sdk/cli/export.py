@@ -11,6 +11,7 @@ import typer
 
 from .output import AsJson, console, errors, print_json
 from .queries import Asked, is_name, subscribed
+from .sources import blaming_file
 from .target import Target, with_target
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def _opened(path: Path) -> ChangeFeed:
         case ".sqlite" | ".db":
             return SqliteFeed(path)
         case ".jsonl" | ".ndjson":
-            return JsonLinesFeed(path)
+            with blaming_file(path):
+                return JsonLinesFeed(path)
         case _:
             raise typer.BadParameter(f"--out: expected a name that ends in .sqlite, .db or .jsonl, got {path}")
 

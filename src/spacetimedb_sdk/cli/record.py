@@ -14,7 +14,7 @@ import typer
 from .changes import ChangeLines, live_view
 from .output import AsJson, errors
 from .queries import Asked, subscribed
-from .sources import file_schema
+from .sources import blaming_file, file_schema
 from .target import Target, command, with_target
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def replay(
     """Play a recording: a live picture of the tables at a terminal, one JSON object per change in a pipe."""
     from ..replaying import replay as opened
 
-    with opened(file, schema=None if schema is None else file_schema(schema)) as session:
+    definition = None if schema is None else file_schema(schema)
+    with blaming_file(file), opened(file, schema=definition) as session:
         if sys.stdout.isatty() and not as_json:
             _show_live(session, speed or 1.0, file.name)
         else:

@@ -1,46 +1,67 @@
-"""Where definitions of modules come from beside a server: files, and packages that were generated before."""
+"""Where definitions of modules come from beside a server: files, and packages that were generated before.
+
+What a file should be and is not is the fault of the command that names it, unlike what a server gives.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from spacetimedb_proto.errors import DecodeError, RecordingError, SchemaError
+
 if TYPE_CHECKING:
     from spacetimedb_proto.schema import Schema
 
     from ..bindings.generated import Bindings
 
-__all__ = ["file_schema", "package_bindings", "wasm_schema"]
+__all__ = ["blaming_file", "file_schema", "package_bindings", "wasm_schema"]
+
+
+@contextmanager
+def blaming_file(path: Path) -> Generator[None]:
+    """Have errors about what is in a file be those of the command line, with the file's name.
+
+    Raises:
+        typer.BadParameter: In their place.
+    """
+    try:
+        yield
+    except (DecodeError, RecordingError, SchemaError) as error:
+        text = str(error)
+        raise typer.BadParameter(text if text.startswith((str(path), path.name)) else f"{path}: {text}") from error
 
 
 def file_schema(path: Path) -> Schema:
     """The definition in a file: what a server or `extract-schema` gives, of v9 or v10, bare or tagged.
 
     Raises:
-        SchemaError: It is none; the message says where.
+        typer.BadParameter: It is none; the message says where.
         OSError: It cannot be read.
     """
     from spacetimedb_proto.schema import load_schema
 
-    return load_schema(path.read_bytes())
+    with blaming_file(path):
+        return load_schema(path.read_bytes())
 
 
 def wasm_schema(path: Path) -> Schema:
     """The definition that a compiled module gives of itself.
 
     Raises:
-        typer.BadParameter: What runs it is not installed.
-        SchemaError: It is no module.
+        typer.BadParameter: It is no module, or what runs it is not installed.
         OSError: It cannot be read.
     """
     try:
         read_schema: Callable[[Path], Schema] = import_module("spacetimedb_sdk.codegen.wasm").read_schema
-        return read_schema(path)
+        with blaming_file(path):
+            return read_schema(path)
     except ModuleNotFoundError as error:
         raise typer.BadParameter(str(error), param_hint="--wasm") from None
 

@@ -118,3 +118,13 @@ def test_bindings(program, tmp_path):
     package = tmp_path / "doctors_bindings"
     program("generate --out", package).ok()
     assert statuses(program("doctor --json --package", package).ok())["bindings"] == "ok"
+
+
+def test_bindings_that_are_none(program, tmp_path):
+    file = tmp_path / "schema.json"
+    file.write_text("{}")
+    for package, told in ((tmp_path, "expected a schema file, or a package"), (file, "definition")):
+        done = program("doctor --json --package", package)
+        assert done.code == 2
+        assert done.json[-1]["check"] == "bindings"
+        assert done.json[-1]["text"].startswith(f"{package}: {told}")

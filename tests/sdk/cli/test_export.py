@@ -76,6 +76,15 @@ def test_a_feed_into_what_is_no_database(program, tmp_path):
     assert program("feed --once --out", tmp_path / "nowhere" / "changes.sqlite").err.count("\n") == 1
 
 
+def test_a_feed_into_lines_that_are_none(program, tmp_path):
+    path = tmp_path / "changes.jsonl"
+    path.write_text("something else\n")
+    done = program("feed --once --out", path)
+    assert done.code == 2
+    assert done.err.startswith("error: changes.jsonl: no transaction behind position 0: ")
+    assert path.read_text() == "something else\n"
+
+
 def test_an_unknown_table(program, tmp_path):
     done = program("export nothing --out", tmp_path / "nothing.csv")
     assert done.code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -118,8 +119,9 @@ def test_a_compiled_module_that_is_none(alone, tmp_path):
     file = tmp_path / "module.wasm"
     file.write_bytes(b"\0asm\1\0\0\0")
     done = alone("generate --wasm", file, "--out", tmp_path / "package")
-    assert done.code in (1, 2)  # no module, or nothing to run it with
-    assert done.err
+    assert done.code == 2
+    if find_spec("wasmtime"):
+        assert done.err.startswith(f"error: {file}: expected a SpacetimeDB module, which exports ")
     assert not (tmp_path / "package").exists()
 
 
@@ -172,7 +174,28 @@ def test_what_is_neither_file_nor_package(alone, tmp_path):
     (tmp_path / "__init__.py").write_text("")
     known = tmp_path / "some.json"
     known.write_text("{}")
-    assert alone("diff", tmp_path, known).code in (1, 2)
-    done = alone("diff", known, known)
-    assert done.code == 1
-    assert "definition" in done.err
+    definition = tmp_path / "definition.json"
+    definition.write_bytes((SCHEMAS / "sdk-test.v10.json").read_bytes())
+    assert alone("diff", tmp_path, definition).code == 2
+    commands = (
+        ["diff", known, known],
+        ["diff", definition, known],
+        ["diff", known, definition],
+        ["schema --schema", known],
+        ["generate --out", tmp_path / "package", "--schema", known],
+    )
+    for command in commands:
+        done = alone(*command)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"error: {known}: definition")
+    assert json.loads(alone("diff --json", known, known).err)["kind"] == "UsageError"
+
+
+def test_a_compiled_module_whose_description_is_none(alone, tmp_path, monkeypatch):
+    wasm = pytest.importorskip("spacetimedb_sdk.codegen.wasm")
+    monkeypatch.setattr(wasm, "describe", lambda *_, **__: b"")
+    file = tmp_path / "module.wasm"
+    file.write_bytes(b"")
+    done = alone("generate --wasm", file, "--out", tmp_path / "package")
+    assert done.code == 2
+    assert done.err.startswith(f"error: {file}: ")

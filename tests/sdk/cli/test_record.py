@@ -40,5 +40,13 @@ def test_what_is_no_recording(alone, tmp_path):
     path = tmp_path / "session.jsonl"
     path.write_text("{}\n", encoding="utf-8")
     done = alone("replay", path)
-    assert done.code != 0
-    assert "line 1" in done.err or "expected" in done.err
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {path}, line 1: expected a line of a recording, got '{{}}")
+
+
+def test_a_definition_that_is_none(alone, tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text("{}\n", encoding="utf-8")
+    done = alone("replay", path, "--schema", path)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {path}: definition")
