@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         Some,
         TimeDuration,
         Timestamp,
+        Uuid,
     )
     from spacetimedb_proto.cache import (
         CachePolicy,
@@ -127,6 +128,7 @@ else:
                 "Some",
                 "TimeDuration",
                 "Timestamp",
+                "Uuid",
             ),
             "spacetimedb_proto.cache": (
                 "CachePolicy",
@@ -266,6 +268,7 @@ __all__ = [
     "UnsubscribeApplied",
     "UnsupportedProtocol",
     "Updated",
+    "Uuid",
     "WaitTimeout",
     "connect",
     "literal",

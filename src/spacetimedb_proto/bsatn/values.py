@@ -7,6 +7,7 @@ bytes, times are whole microseconds (protocol reference, 2.3). Nothing here know
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, overload
 
@@ -14,7 +15,10 @@ import attrs
 
 from ..errors import DecodeError, EncodeError
 
-__all__ = ["ConnectionId", "Err", "Identity", "Ok", "Result", "ScheduleAt", "Some", "TimeDuration", "Timestamp"]
+__all__ = ["ConnectionId", "Err", "Identity", "Ok", "Result", "ScheduleAt", "Some", "TimeDuration", "Timestamp", "Uuid"]
+
+Uuid: TypeAlias = uuid.UUID
+"""What columns of UUIDs hold."""
 
 T = TypeVar("T")
 E = TypeVar("E")

@@ -34,6 +34,7 @@ from spacetimedb_proto.bsatn.values import (
     Some,
     TimeDuration,
     Timestamp,
+    Uuid,
 )
 from spacetimedb_proto.errors import ReducerError
 
@@ -95,6 +96,7 @@ __all__ = [
     "TimeDuration",
     "Timestamp",
     "Unique",
+    "Uuid",
     "ViewContext",
     "f32",
     "f64",
