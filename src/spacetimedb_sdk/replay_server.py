@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from spacetimedb_proto.connection import NORMAL, SENDABLE_CODES
 from spacetimedb_proto.durable import DurableConnection, Need
-from spacetimedb_proto.errors import LocalProtocolError
+from spacetimedb_proto.errors import LocalProtocolError, RecordingError, SpacetimeDBError
 from spacetimedb_proto.events import NEED_DATA, Event
-from spacetimedb_proto.frames import Frames
+from spacetimedb_proto.frames import NO_STATUS, Frames
 from spacetimedb_proto.handshake import accept_headers, is_upgrade
 from spacetimedb_proto.http import HttpRequest, HttpServerExchange
 
@@ -82,14 +82,40 @@ class RecordedServer:
         """Say no more."""
         self._items, self._next = iter(()), None
 
+    def ends_with(self, code: int) -> bool:
+        """Whether the recorded session ended where the replayed one has, so that it was no other than this.
+
+        Nothing else is left then than what its client had not read any more, and the Close frame with which it left.
+        What is left of the link is passed over.
+        """
+        if self._next is None:
+            return True
+        while isinstance(frame := self._next, Frame):
+            self._next = next(self._items, None)
+            if frame.sender == "client" and frame.op == "close":
+                return self._next is None and code == (NO_STATUS if frame.code is None else frame.code)
+        return False
+
+    def complaint(self, error: SpacetimeDBError) -> RecordingError:
+        """What is to be raised where the session dies of what the recording holds, and the recorded one did not."""
+        where = f"before {self.now:.3f} s"
+        return RecordingError(
+            f"expected the whole recording of a session, got one in which something is missing or was changed {where}, "
+            f"or another schema: {error}"
+        )
+
     def next_event(self, until: float = math.inf) -> Event | None:
-        """What happened next, up to that time of the recording; None if nothing did."""
+        """What happened next, up to that time of the recording; None if nothing did.
+
+        Raises:
+            RecordingError: A line is broken, or the client says what no client could say.
+        """
         while True:
             event = self._core.next_event()
             if self._early and self._core.links == self._accepted:
                 early, self._early = self._early, []
                 for payload in early:
-                    self._core.session.observe(payload)
+                    self._observe(payload)
             if event is not NEED_DATA:
                 return event
             if not self._go_on(until):
@@ -176,12 +202,18 @@ class RecordedServer:
     def _client_says(self, frame: Frame) -> None:
         if frame.payload is not None:
             if self._core.links == self._accepted:
-                self._core.session.observe(frame.payload)
+                self._observe(frame.payload)
             else:  # before the greeting
                 self._early.append(frame.payload)
         elif frame.op == "close" and not self._has_closed:
             code = NORMAL if frame.code is None else frame.code
             self._core.close(code if code in SENDABLE_CODES else NORMAL, frame.reason)
+
+    def _observe(self, payload: bytes | str) -> None:
+        try:
+            self._core.session.observe(payload)
+        except LocalProtocolError as error:
+            raise self.complaint(error) from error
 
     def _take(self) -> Link | Frame:
         item, self._next = self._next, next(self._items, None)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 from spacetimedb_proto.backoff import Backoff
 from spacetimedb_proto.connection import Timeouts
 from spacetimedb_proto.durable import Need
-from spacetimedb_proto.errors import RecordingError
-from spacetimedb_proto.events import Event, LinkEnded, StateChanged
+from spacetimedb_proto.errors import ConnectError, RecordingError, RemoteProtocolError
+from spacetimedb_proto.events import Disconnected, Event, LinkEnded, StateChanged
 from spacetimedb_proto.options import Options
 from spacetimedb_proto.schema import Schema, dump_schema
 from spacetimedb_proto.steps import finish
@@ -65,6 +65,7 @@ class Replay(OpenConnection):
         self._server = server
         while self._engine is None and (event := server.next_event()) is not None:
             self._handle(event)
+        self._check_ending()
         opened.result()
 
     # --- playing ------------------------------------------------------------------------------------------------------
@@ -91,7 +92,8 @@ class Replay(OpenConnection):
             What happened, after its callbacks were run; None at the end.
 
         Raises:
-            RecordingError: The recording is broken here.
+            RecordingError: The recording is broken here: a line is none, or the session dies of what it holds, or does
+                not hold, and the recorded one did not. Everybody else has been told of the end then.
         """
         return self._step(math.inf)
 
@@ -159,9 +161,23 @@ class Replay(OpenConnection):
     def _step(self, until: float) -> Event | None:
         while (event := self._server.next_event(until)) is not None:
             self._handle(event)
+            if isinstance(event, Disconnected):
+                self._check_ending()
             if type(event) is not LinkEnded:  # the definition's link, of which nobody is told
                 return event
         return None
+
+    def _check_ending(self) -> None:
+        """Complain if the session died of what is in the recording, and the recorded one went on."""
+        ending = self._core.ending
+        error = ending.error if ending is not None and self._core.need is Need.NOTHING else None
+        cause = error.__cause__ if isinstance(error, ConnectError) else error  # of a session that never opened
+        if ending is None or not isinstance(cause, RemoteProtocolError) or self._server.ends_with(ending.code):
+            return
+        self._server.stop()
+        while (event := self._server.next_event()) is not None:
+            self._handle(event)
+        raise self._server.complaint(cause) from cause
 
     def _handle(self, event: Event) -> None:
         outcome = self._on_event(event)
@@ -192,7 +208,7 @@ def replay(
         bindings: A generated package, into whose classes rows are read.
 
     Raises:
-        RecordingError: The file is no recording, or there is no definition.
+        RecordingError: The file is no recording, or a broken one, or there is no definition.
         ConnectError: The recorded client was refused; the subclass says why.
         SchemaMismatch: The bindings were not made for the recorded module.
         OSError: The file cannot be read.

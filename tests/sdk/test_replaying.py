@@ -14,6 +14,7 @@ from spacetimedb_sdk import (
     LocalProtocolError,
     RecordingError,
     ReducerEvent,
+    RemoteProtocolError,
     Resumed,
     SubscribeApplied,
     Transaction,
@@ -264,13 +265,86 @@ def test_a_broken_line_is_named(recording, tmp_path, broken):
         session.run()
 
 
-def test_what_no_server_says_ends_the_session_as_it_ends_a_connection(recording, tmp_path):
-    first, *rest = [json.loads(line) for line in recording.read_text("ascii").splitlines()]
-    nonsense = {"t": 1, "from": "server", "op": "binary", "data": base64.b64encode(b"\0\xff").decode()}
-    path = written(tmp_path, first, *rest[:1], nonsense)
+NONSENSE = {"t": 1, "from": "server", "op": "binary", "data": base64.b64encode(b"\0\xff").decode()}
+BLAMED = {"t": 1, "from": "client", "op": "close", "code": 1002, "reason": "unknown tag"}
+
+
+def lines_of(recording):
+    return [json.loads(line) for line in recording.read_text("ascii").splitlines()]
+
+
+def says(line, sender):
+    return line.get("from") == sender and line["op"] == "binary"
+
+
+@pytest.mark.parametrize("play", ["step", "run", "play"])
+def test_lines_that_are_missing_in_the_middle_are_an_error(recording, tmp_path, play):
+    """The server answers what nobody has asked, so the session dies, which the recorded one did not."""
+    kept = [line for line in lines_of(recording) if not says(line, "client")]
+    ways = {
+        "step": list,
+        "run": lambda session: session.run(),
+        "play": lambda session: session.play(sleep=lambda _seconds: None),
+    }
+    ended = []
+    with replay(written(tmp_path, *kept)) as session:
+        session.on_disconnect(lambda ctx: ended.append(ctx.event.error))
+        with pytest.raises(RecordingError, match=r"something is missing or was changed before 0\.\d+ s") as caught:
+            ways[play](session)
+        assert isinstance(caught.value.__cause__, RemoteProtocolError)
+        assert ended == [caught.value.__cause__], "listeners have heard of it"
+        assert session.is_over
+        assert session.run().step() is None
+
+
+@pytest.mark.parametrize("before", [1, 2], ids=["before the greeting", "after it"])
+def test_a_client_that_says_what_none_could_say(recording, tmp_path, before):
+    lines = lines_of(recording)
+    path = written(tmp_path, *lines[:before], {**NONSENSE, "from": "client"}, *lines[before:])
+    with pytest.raises(RecordingError, match="something is missing or was changed before") as caught:
+        replay(path).run()
+    assert isinstance(caught.value.__cause__, LocalProtocolError)
+
+
+def test_a_missing_greeting(recording, tmp_path):
+    handshake_line, _greeting, *rest = lines_of(recording)
+    with pytest.raises(RecordingError, match="something is missing or was changed before"):
+        replay(written(tmp_path, handshake_line, *rest))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param([], id="nothing follows"),
+        pytest.param([NONSENSE, BLAMED], id="it had come twice before it was read"),
+        pytest.param([{"t": 1, "from": "client", "op": "pong"}, BLAMED], id="pong"),
+    ],
+)
+def test_a_session_that_ended_with_an_error_is_played_to_its_end(recording, tmp_path, rest):
+    path = written(tmp_path, *lines_of(recording)[:2], NONSENSE, *rest)
     with replay(path) as session:
         ends = [event for event in session if isinstance(event, Disconnected)]
-    assert type(ends[-1].error).__name__ == "RemoteProtocolError"
+    assert isinstance(ends[-1].error, RemoteProtocolError)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param([NONSENSE], id="no farewell"),
+        pytest.param([{**BLAMED, "code": 1000}], id="another farewell"),
+        pytest.param([{**BLAMED, "from": "server"}], id="the server's farewell"),
+    ],
+)
+def test_a_session_that_did_not_end_with_the_error_has_a_broken_recording(recording, tmp_path, rest):
+    path = written(tmp_path, *lines_of(recording)[:2], NONSENSE, *rest)
+    with replay(path) as session, pytest.raises(RecordingError):
+        session.run()
+
+
+def test_another_link_after_the_end_does_not_belong_to_the_session(recording, tmp_path):
+    first, greeting, *_ = lines_of(recording)
+    with replay(written(tmp_path, first, greeting, NONSENSE, first, BLAMED)) as session, pytest.raises(RecordingError):
+        session.run()
 
 
 def test_transactions_of_others(tmp_path):
