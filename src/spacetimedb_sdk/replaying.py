@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from spacetimedb_proto.backoff import Backoff
+from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.connection import Timeouts
 from spacetimedb_proto.durable import Need
 from spacetimedb_proto.errors import ConnectError, RecordingError, RemoteProtocolError
@@ -118,7 +119,12 @@ class Replay(OpenConnection):
         Args:
             speed: How many times as fast.
             sleep: Waits so many seconds.
+
+        Raises:
+            TypeError: The speed is no number.
+            ValueError: It is not above 0.
         """
+        _check_speed(speed)
         while (due := self.next_time) is not None and not self.is_over:
             if due > self.time:
                 sleep((due - self.time) / speed)
@@ -186,6 +192,13 @@ class Replay(OpenConnection):
 
     def _last_received(self) -> float | None:
         return self._server.now
+
+
+def _check_speed(speed: Any) -> None:
+    if isinstance(speed, bool) or not isinstance(speed, int | float):
+        raise TypeError(f"speed: expected a number above 0, got {shown(speed)}")
+    if not speed > 0:
+        raise ValueError(f"speed: expected a number above 0, got {speed!r}")
 
 
 def replay(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 
 import pytest
 
@@ -133,6 +134,30 @@ def test_at_any_speed(recording, speed):
         session.play(speed, sleep=slept.append)
         assert sum(slept) == pytest.approx((max(times(recording)) - began) / speed)
         assert session.is_over
+
+
+@pytest.mark.parametrize(
+    ("speed", "error", "message"),
+    [
+        (0, ValueError, "speed: expected a number above 0, got 0"),
+        (-1, ValueError, "speed: expected a number above 0, got -1"),
+        (math.nan, ValueError, "speed: expected a number above 0, got nan"),
+        ("2", TypeError, r"speed: expected a number above 0, got '2' \(str\)"),
+        (True, TypeError, "speed: expected a number above 0, got True"),
+    ],
+)
+def test_speeds_that_are_none(recording, speed, error, message):
+    with replay(recording) as session:
+        with pytest.raises(error, match=f"^{message}"):
+            session.play(speed)
+        assert not session.is_over
+
+
+def test_as_fast_as_it_goes(recording):
+    slept = []
+    with replay(recording) as session:
+        assert session.play(math.inf, sleep=slept.append).is_over
+    assert set(slept) == {0.0}
 
 
 def test_closing_ends_it_early(recording):
