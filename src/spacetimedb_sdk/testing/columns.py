@@ -7,7 +7,7 @@ To a type checker all of these are the Python types that values really have, so 
 from __future__ import annotations
 
 import enum
-from typing import Annotated, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar, dataclass_transform
 
 from spacetimedb_proto.bsatn.types import Primitive
 
@@ -74,12 +74,23 @@ Index: TypeAlias = Annotated[T, Marker.INDEX]
 """Clients may look rows up by this column without a scan."""
 
 
+if TYPE_CHECKING:
+    import attrs
+
+    @attrs.frozen
+    class _Attrs:
+        """Makes mypy take rows for attrs classes, which to it only those are that come of attrs' own decorators."""
+
+else:
+    _Attrs = object
+
+
 @dataclass_transform(frozen_default=True)
-class Row:
+class Row(_Attrs):
     """A base that rows, types and sums need not have.
 
     pyright knows the constructor that `@module.table` and `@module.type` give to a class; mypy cannot see it through a
-    decorator that is a method, but sees it in subclasses of this.
+    decorator that is a method, but sees it in subclasses of this, which `attrs.evolve` takes, too.
     """
 
     __slots__ = ()
