@@ -1,14 +1,16 @@
 """Arguments of calls as people write them, read through the module's schema.
 
 Everything is first made into the server's own JSON, which the codecs then read and check: so there is one place that
-says what does not fit. What `values.plain` writes is understood, and the server's form, too.
+says what does not fit. What `values.plain` writes is understood, and the server's form, too. Messages show what was
+given: it stood on the command line already, where no token may stand.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from spacetimedb_proto.bsatn.checks import shown
@@ -38,6 +40,9 @@ _WORDS: Final = (Primitive.STRING, BYTES, IDENTITY, CONNECTION_ID, TIMESTAMP, TI
 
 _WIDE: Final = (Primitive.U256, Primitive.I256)
 
+_LONG_TEXT: Final = 200
+"""Characters of a value in a message."""
+
 
 def read_words(schema: Schema, function: Function, words: Sequence[str]) -> tuple[Any, ...]:
     """Read one word per parameter: texts, ids and times as they are, everything else as JSON.
@@ -46,9 +51,13 @@ def read_words(schema: Schema, function: Function, words: Sequence[str]) -> tupl
         EncodeError: One does not fit its parameter.
         TypeError: There are more or fewer words than parameters.
     """
-    types = [param.type for param in function.params]
-    given = [_of_word(schema, type_, word) for type_, word in zip(types, words, strict=False)]
-    return _arguments(schema, function, [*given, *words[len(types) :]])
+    codec = schema.params_codec(function)
+    texts = [_short(repr(word)) for word in codec.arrange(words, {})]
+    given: list[Any] = []
+    for name, param, word, text in zip(codec.names, function.params, words, texts, strict=True):
+        with _complaining(schema, function, name, text):
+            given.append(_of_word(schema, param.type, word))
+    return _arguments(schema, function, given, texts)
 
 
 def read_json(schema: Schema, function: Function, value: Any) -> tuple[Any, ...]:
@@ -59,24 +68,55 @@ def read_json(schema: Schema, function: Function, value: Any) -> tuple[Any, ...]
         TypeError: One is missing or too many.
     """
     if isinstance(value, dict):
-        given = cast("dict[str, Any]", value)
-        return _arguments(schema, function, schema.params_codec(function).arrange((), given))
-    if isinstance(value, list):
-        return _arguments(schema, function, cast("Sequence[Any]", value))
-    raise EncodeError("arguments as a JSON array or object", type(value).__name__)
+        by_name = cast("dict[str, Any]", value)
+        given = schema.params_codec(function).arrange((), by_name)
+    elif isinstance(value, list):
+        given = schema.params_codec(function).arrange(cast("Sequence[Any]", value), {})
+    else:
+        raise EncodeError("arguments as a JSON array or object", _as_json(value))
+    return _arguments(schema, function, given, [_as_json(each) for each in given])
 
 
-def _arguments(schema: Schema, function: Function, given: Sequence[Any]) -> tuple[Any, ...]:
+def _arguments(schema: Schema, function: Function, given: Sequence[Any], texts: Sequence[str]) -> tuple[Any, ...]:
+    """Read one value of plain JSON per parameter; `texts` are the values as messages show them."""
     codec = schema.params_codec(function)
-    named = zip(codec.names, function.params, codec.arrange(given, {}), strict=True)
+    made: list[Any] = []
+    for name, param, each, text in zip(codec.names, function.params, given, texts, strict=True):
+        with _complaining(schema, function, name, text, schema.types.node(param.type).title):
+            form = _inside(name, schema, param.type, each)
+            made.append(schema.types.codec(param.type).from_json(form))
+    return tuple(made)
+
+
+@contextmanager
+def _complaining(schema: Schema, function: Function, name: str, text: str, title: str = "") -> Generator[None]:
+    """Say of which argument something is true that its codec has found, and what was given for it.
+
+    Args:
+        schema: Whose function it is.
+        function: What is called.
+        name: The parameter.
+        text: What was given, to be shown.
+        title: What the codec calls a value, at the beginning of its paths; the parameter's name takes its place.
+
+    Raises:
+        EncodeError: In place of the codec's error.
+    """
     try:
-        return codec.from_json([_inside(name, schema, param.type, each) for name, param, each in named])
+        yield
     except DecodeError as error:
-        raise EncodeError(f"arguments of {_signature(codec.title, codec.names)}", str(error)) from None
+        told = str(error)
+        where = f"{name}{told[len(title) :]}" if title and told.startswith(title) else f"{name}: {told}"
+        codec = schema.params_codec(function)
+        raise EncodeError(f"arguments of {codec.title}({', '.join(codec.names)})", f"{text} for {where}") from None
 
 
-def _signature(title: str, names: Sequence[str]) -> str:
-    return f"{title}({', '.join(names)})"
+def _as_json(value: Any) -> str:
+    return _short(json.dumps(value, ensure_ascii=False))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONG_TEXT else f"{text[: _LONG_TEXT // 2]}...{text[-_LONG_TEXT // 2 :]}"
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -95,8 +135,12 @@ def _of_word(schema: Schema, type_: AlgebraicType, word: str) -> Any:
         return word
     try:
         return json.loads(word)
-    except ValueError:
+    except ValueError as error:
+        if type_ != Primitive.STRING and word.startswith(("[", "{", '"')):
+            raise DecodeError(f"it looks like JSON and is none: {error}") from None
         return word  # the name of a variant, or something that the codec will say no to
+    except RecursionError:
+        raise DecodeError("it looks like JSON and is none: it is nested too deeply") from None
 
 
 # --- the server's form ------------------------------------------------------------------------------------------------

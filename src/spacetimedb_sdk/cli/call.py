@@ -52,6 +52,8 @@ def call(
 
 
 def _read(schema: Schema, function: Function, words: list[str], whole: str | None) -> tuple[Any, ...]:
+    from spacetimedb_proto.bsatn.checks import shown
+
     from .arguments import read_json, read_words
 
     try:
@@ -59,7 +61,8 @@ def _read(schema: Schema, function: Function, words: list[str], whole: str | Non
             return read_words(schema, function, words)
         return read_json(schema, function, json.loads(sys.stdin.read() if whole == "-" else whole))
     except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"expected JSON: {error}", param_hint="--args") from None
+        text = f"expected JSON: {error}, got {shown(error.doc)}"
+        raise typer.BadParameter(text, param_hint="--args") from None
     except TypeError as error:
         raise typer.BadParameter(str(error)) from None
 

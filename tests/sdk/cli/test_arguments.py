@@ -112,8 +112,56 @@ def test_words_for_types_with_names():
     ],
 )
 def test_words_that_do_not_fit(type_, word):
-    with pytest.raises(EncodeError, match=r"^expected arguments of f\d+\(p0\), got "):
+    with pytest.raises(EncodeError, match=r"^expected arguments of f\d+\(p0\), got ") as caught:
         read(type_, word)
+    assert f"got {word!r} for p0: " in str(caught.value)
+
+
+@pytest.mark.parametrize("type_", [Primitive.U8, Primitive.BOOL, IDENTITY, BYTES, Ref(0), Ref(1), option(Ref(2))])
+@pytest.mark.parametrize("word", ["{x", "{x: 1}", "[1,", '{"x": 1'])
+def test_words_that_look_like_json_and_are_none(type_, word):
+    with pytest.raises(EncodeError) as caught:
+        read(type_, word)
+    told = str(caught.value)
+    assert "expected arguments of f" in told
+    assert f"got {word!r} for p0: it looks like JSON and is none: " in told
+
+
+def test_words_that_are_too_deep_for_json():
+    with pytest.raises(EncodeError, match=r"'\.* for p0: it looks like JSON and is none: it is nested too deeply$"):
+        read(Ref(0), "[" * 100_000)
+
+
+def test_texts_may_look_like_json():
+    for word in ("{x", "[1,", '"a', '"\\x"'):
+        assert read(Primitive.STRING, word) == word
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("a", 'got "a" for p0: u8 expected, got a string'),
+        (300, "got 300 for p0: u8 expected, got a number out of range"),
+        ({"x": [None]}, 'got {"x": [null]} for p0: u8 expected, got an object'),
+    ],
+)
+def test_json_that_does_not_fit(value, complaint):
+    with pytest.raises(EncodeError) as caught:
+        read_json(SCHEMA, function(Primitive.U8), [value])
+    assert str(caught.value).endswith(complaint)
+
+
+def test_where_in_an_argument_it_does_not_fit():
+    with pytest.raises(EncodeError, match=r'got \["a", null\] for p0.x: i32 expected, got a string$'):
+        read_json(SCHEMA, function(Ref(0)), [["a", None]])
+    with pytest.raises(EncodeError, match=r"got '\[1, true\]' for p0\[1\]: u16 expected, got a bool$"):
+        read(Array(Primitive.U16), "[1, true]")
+
+
+def test_values_in_messages_are_short():
+    with pytest.raises(EncodeError) as caught:
+        read(Primitive.U8, "x" * 10_000)
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(
@@ -157,7 +205,7 @@ def test_json_is_an_array_or_an_object():
     two = function(Primitive.U8, Primitive.STRING)
     assert read_json(SCHEMA, two, [1, "a"]) == (1, "a")
     assert read_json(SCHEMA, two, {"p1": "a", "p0": 1}) == (1, "a")
-    with pytest.raises(EncodeError):
+    with pytest.raises(EncodeError, match="^expected arguments as a JSON array or object, got 5$"):
         read_json(SCHEMA, two, 5)
 
 

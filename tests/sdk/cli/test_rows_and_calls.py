@@ -97,6 +97,11 @@ def test_calls_that_cannot_be_meant(program, arguments):
     assert done.out == ""
 
 
+def test_arguments_are_shown(program):
+    assert "got '[1'" in program("call send_message --args", "[1").err
+    assert "got 1 for text: string expected, got a number" in program("call send_message --args", "[1]").err
+
+
 # --- logs and schema --------------------------------------------------------------------------------------------------
 
 
