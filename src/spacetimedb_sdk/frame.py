@@ -44,7 +44,7 @@ from .bindings.pending import Pending
 from .bindings.records import TransactionRecord
 from .bindings.subscription import Subscription
 from .bindings.unread import DEFAULT_BUFFER, Overflow
-from .frame_scripts import FrameHost, FramePending, FrameStream, Script
+from .frame_scripts import FrameHost, FramePending, FrameStream, Script, check_coroutine
 from .opening import Settings, next_token_now
 from .tabular import Rows
 from .token_keeper import TokenKeeper
@@ -145,8 +145,12 @@ class Connection(BaseConnection):
         Returns:
             What it returns, to come. What it raises of the SDK's errors is raised there; any other exception is logged
             and handed to `on_error` as well.
+
+        Raises:
+            TypeError: It is no coroutine.
         """
         self._host.check_caller()
+        check_coroutine(coroutine)
         outcome: FramePending[T] = FramePending(f"script {getattr(coroutine, '__qualname__', coroutine)}", self._report)
         Script(coroutine, outcome, self._ready.append, self._report, self._scripts).step()
         return outcome

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeGuard, TypeVar
 
+from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
 from spacetimedb_transports.owner import check_process
 
@@ -20,7 +21,7 @@ from .bindings.streams import Stream
 from .bindings.tables import TableHandle
 from .bindings.unread import Unread
 
-__all__ = ["FrameHost", "FramePending", "FrameStream", "Script"]
+__all__ = ["FrameHost", "FramePending", "FrameStream", "Script", "check_coroutine"]
 
 T = TypeVar("T")
 
@@ -201,6 +202,20 @@ class Script(Generic[T]):
                 LocalProtocolError(f"{self._outcome.what}: expected to await outcomes and streams, got {awaited!r}")
             )
         return None
+
+
+def check_coroutine(given: object) -> None:
+    """Refuse what cannot be run: mostly a function that nobody has called.
+
+    Raises:
+        TypeError: It is no coroutine.
+    """
+    if isinstance(given, Coroutine):
+        return
+    name = getattr(given, "__name__", None)
+    if callable(given) and name is not None:
+        raise TypeError(f"start: expected a coroutine, as {name}() makes it, got {name} itself")
+    raise TypeError(f"start: expected a coroutine, got {shown(given)}")
 
 
 def _is_ours(awaited: object) -> TypeGuard[FramePending[Any] | FrameStream[Any]]:

@@ -86,6 +86,20 @@ def test_any_other_error_is_reported_too(conn):
     assert (kind, where.endswith("script")) == (ZeroDivisionError, True)
 
 
+def test_what_is_no_coroutine_is_refused_at_once(conn):
+    async def story():
+        raise AssertionError("nobody has called it")
+
+    errors = []
+    conn.on_error(lambda error, where: errors.append(error))
+    with pytest.raises(TypeError, match=r"^start: expected a coroutine, as story\(\) makes it, got story itself$"):
+        conn.start(story)
+    for other in (None, conn.query(ALL), (number for number in [1])):
+        with pytest.raises(TypeError, match="^start: expected a coroutine, got "):
+            conn.start(other)
+    assert errors == []
+
+
 def test_what_belongs_to_an_event_loop_cannot_be_awaited(conn):
     async def script():
         await asyncio.sleep(0)
