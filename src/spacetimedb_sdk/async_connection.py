@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.abc
@@ -39,6 +41,8 @@ __all__ = ["AsyncPending", "AsyncStream", "Connecting", "Connection", "open_conn
 
 T = TypeVar("T")
 C_co = TypeVar("C_co", bound="Connection", covariant=True)
+
+HOW_TO_WAIT: Final = "write `async with connect(...) as conn:` or `conn = await connect(...)`"
 
 OpenStream: TypeAlias = Callable[[], Awaitable[anyio.abc.ByteStream]]
 
@@ -309,16 +313,23 @@ class Connection(OpenConnection):
 
 
 class Connecting(Generic[C_co]):
-    """What `connect()` returns: use it with `async with`, or await it for a connection to close by hand."""
+    """What `connect()` returns: use it with `async with`, or await it for a connection to close by hand.
+
+    Until then nothing has been opened. What is never used warns of that, as a coroutine does.
+    """
+
+    _is_used = False
 
     def __init__(self, open_connection: Callable[[], Awaitable[C_co]]) -> None:
         self._open = open_connection
         self._connection: C_co | None = None
 
     def __await__(self) -> Generator[Any, Any, C_co]:
+        self._is_used = True
         return self._open().__await__()
 
     async def __aenter__(self) -> C_co:
+        self._is_used = True
         self._connection = await self._open()
         return self._connection
 
@@ -327,6 +338,16 @@ class Connecting(Generic[C_co]):
     ) -> None:
         assert self._connection is not None
         await self._connection.__aexit__(exc_type, exc, traceback)
+
+    if not TYPE_CHECKING:  # to a type checker it would be a promise of every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}; {HOW_TO_WAIT}"
+            raise AttributeError(text, name=name, obj=self)
+
+    def __del__(self) -> None:
+        if not (self._is_used or sys.is_finalizing()):
+            warnings.warn(f"connect() was never awaited: {HOW_TO_WAIT}", RuntimeWarning, stacklevel=2, source=self)
 
 
 async def open_connection(settings: Settings) -> Connection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
+import warnings
 
 import anyio
 import anyio.from_thread
@@ -12,9 +14,10 @@ import anyio.to_thread
 import pytest
 import trio
 
-from spacetimedb_sdk import LocalProtocolError, ReducerError, connect
+from spacetimedb_sdk import ConnectError, LocalProtocolError, ReducerError, connect
 from spacetimedb_sdk.testing import serve
 from tests.behaviour_module import behaviour
+from tests.loopback import closed_port
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +62,41 @@ async def test_several_tasks_may_read_one_stream(conn):
         await conn.reducers.add_pair(1, "one", 0, 10)
         await conn.reducers.add_pairs(2, 2)
     assert sorted(taken) == [1, 2, 3]
+
+
+async def test_whoever_forgets_to_wait_for_the_connection_is_told_how(anyio_backend):
+    opening = connect("http://127.0.0.1:1", "behaviour")
+    how = r"write `async with connect\(\.\.\.\) as conn:` or `conn = await connect\(\.\.\.\)`"
+    with pytest.raises(AttributeError, match=f"^'Connecting' object has no attribute 'subscribe'; {how}$"):
+        opening.subscribe("SELECT * FROM pair")
+    with pytest.raises(AttributeError):
+        _ = opening.__missing__
+    assert not hasattr(opening, "db")
+    with pytest.warns(RuntimeWarning, match=r"^connect\(\) was never awaited: write `async with"):
+        del opening
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_a_connection_that_was_waited_for_warns_of_nothing(is_awaited):
+    with closed_port() as closed:
+        opening = connect(f"http://127.0.0.1:{closed.getsockname()[1]}", "behaviour")
+        with pytest.raises(ConnectError):
+            if is_awaited:
+                await opening
+            else:
+                await opening.__aenter__()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            del opening
+            gc.collect()
+    assert warned == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_end_of_the_program_warns_of_nothing(anyio_backend):
+    program = "import spacetimedb_sdk; opening = spacetimedb_sdk.connect('http://127.0.0.1:1', 'behaviour')"
+    done = await anyio.run_process([sys.executable, "-W", "always", "-c", program])
+    assert done.stderr == b""
 
 
 async def test_a_forked_child_is_refused(conn, monkeypatch):
