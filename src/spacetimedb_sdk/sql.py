@@ -125,10 +125,10 @@ class Condition:
         self.text = text
 
     def __and__(self, other: Condition) -> Condition:
-        return Condition(f"({self.text} AND {other.text})")
+        return Condition(f"({self.text} AND {_condition(other, '& and |').text})")
 
     def __or__(self, other: Condition) -> Condition:
-        return Condition(f"({self.text} OR {other.text})")
+        return Condition(f"({self.text} OR {_condition(other, '& and |').text})")
 
     def __bool__(self) -> bool:
         raise TypeError("conditions combine with & and |, not with `and`, `or` or chained comparisons")
@@ -202,13 +202,39 @@ class Fields:
     def __getattr__(self, name: str) -> Field:
         column = self.__columns.get(name)
         if column is None:
-            raise AttributeError(f"{self.__table} has no column {name!r}")
+            known = ", ".join(dict.fromkeys(self.__columns.values())) or "none"
+            raise AttributeError(f"{self.__table} has no column {name!r}; there are: {known}")
         return Field(self.__table, column, self.__checks.get(name))
 
     __getitem__ = __getattr__
 
 
 def select(table: str, fields: Any = None, condition: Callable[[Any], Condition] | None = None) -> Query:
-    """The query for a table's rows, all of them or those for which `condition(fields)` holds."""
+    """The query for a table's rows, all of them or those for which `condition(fields)` holds.
+
+    Raises:
+        EncodeError: SQL has no literal for a value, or the text exceeds what the server accepts.
+        TypeError: The condition is no function, or what it gives is no condition.
+    """
     text = f"SELECT * FROM {literal(Identifier(table))}"
-    return _query(text if condition is None else f"{text} WHERE {condition(fields).text}")
+    if condition is None:
+        return _query(text)
+    what = f"{table}.where()"
+    if not callable(condition):
+        raise TypeError(f"{what}: expected a function such as lambda p: p.level > 3, got {_shown(condition)}")
+    return _query(f"{text} WHERE {_condition(condition(fields), what).text}")
+
+
+def _condition(value: object, what: str) -> Condition:
+    """What should be a condition, and is none where a column stands alone or something else was compared."""
+    if isinstance(value, Condition):
+        return value
+    got = f"the column {value} alone" if isinstance(value, Field) else _shown(value)
+    raise TypeError(f"{what}: expected a condition such as `p.level > 3`, got {got}")
+
+
+def _shown(value: object) -> str:
+    # Only who makes a mistake needs what shows it.
+    from spacetimedb_proto.bsatn.checks import shown  # noqa: PLC0415
+
+    return shown(value)

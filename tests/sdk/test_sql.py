@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import uuid
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacetimedb_sdk import ConnectionId, EncodeError, Identity, Query, Timestamp, literal, sql
-from spacetimedb_sdk.sql import Condition, Field, Identifier, select
+from spacetimedb_sdk.sql import Condition, Field, Fields, Identifier, select
 
 IDENTITY = Identity.from_hex("c2" + "01" * 31)
 
@@ -96,6 +97,44 @@ def test_conditions():
     assert (a >= 1).text == '"t"."a" >= 1'
     assert select("t") == 'SELECT * FROM "t"'
     assert select("t", None, lambda _: Condition("x")) == 'SELECT * FROM "t" WHERE x'
+
+
+@pytest.mark.parametrize(
+    ("condition", "got"),
+    [
+        (lambda p: True, "got True (bool)"),
+        (lambda p: None, "got None (NoneType)"),
+        (lambda p: "level > 3", "got 'level > 3' (str)"),
+        (lambda p: p.level, 'got the column "player"."level" alone'),
+        (lambda p: p.level or p.name, 'got the column "player"."level" alone'),
+    ],
+)
+def test_what_is_no_condition(condition, got):
+    fields = Fields("player", {"level": "level", "name": "name"})
+    with pytest.raises(TypeError) as caught:
+        select("player", fields, condition)
+    assert str(caught.value) == f"player.where(): expected a condition such as `p.level > 3`, {got}"
+
+
+@pytest.mark.parametrize("condition", [True, "level > 3", Condition("x")])
+def test_a_condition_is_a_function_of_the_columns(condition):
+    with pytest.raises(TypeError, match=r"^player.where\(\): expected a function such as lambda p: p.level > 3, got "):
+        select("player", Fields("player", {"level": "level"}), condition)
+
+
+@pytest.mark.parametrize("other", [True, Field("t", "b")])
+def test_conditions_combine_with_conditions(other):
+    for combine in (operator.and_, operator.or_):
+        with pytest.raises(TypeError, match=r"^& and \|: expected a condition such as `p.level > 3`, got "):
+            combine(Field("t", "a") == 1, other)
+
+
+def test_a_column_that_there_is_not():
+    fields = Fields("t", {"a": "a", "class": "class", "class_": "class"})
+    with pytest.raises(AttributeError, match="^t has no column 'b'; there are: a, class$"):
+        _ = fields.b
+    with pytest.raises(AttributeError, match="^t has no column 'b'; there are: none$"):
+        _ = Fields("t", {})["b"]
 
 
 def test_conditions_do_not_combine_with_python_keywords():
