@@ -15,7 +15,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from spacetimedb_proto.bsatn.layout import (
     BytesNode,
@@ -36,7 +36,7 @@ from ..tabular import Tabular
 from ..tabular.plain import as_json, as_plain
 from ..tabular.shapes import column_names, product_of
 from .feed import ChangeFeed, Entry, FeedChange
-from .files import Exported, OnExported, beside, parts_of
+from .files import Exported, OnExported, beside, check_rows, parts_of
 
 __all__ = ["SqliteFeed", "write_sqlite"]
 
@@ -58,10 +58,12 @@ def write_sqlite(
         How many rows were written.
 
     Raises:
+        TypeError: These are no tables by name.
         LocalProtocolError: The rows are not kept, or two tables have one name for SQLite, which knows no case.
         DecodeError: A row is none of its table.
         OSError: The file cannot be written.
     """
+    _check_tables(tables)
     if len({name.lower() for name in tables}) < len(tables):
         raise LocalProtocolError(
             f"write_sqlite(): expected names that differ in more than case, got {', '.join(tables)}"
@@ -74,6 +76,17 @@ def write_sqlite(
             done += _write_table(database, name, rows, on_progress)
         database.execute("COMMIT")
     return done
+
+
+def _check_tables(tables: object) -> None:
+    what = "write_sqlite()"
+    if not isinstance(tables, Mapping):
+        got = type(tables).__name__
+        raise TypeError(f'{what}: expected tables by name, as {{"sale": conn.db.sale}}, got {got}')
+    for name, rows in cast("Mapping[object, object]", tables).items():
+        if not isinstance(name, str):
+            raise TypeError(f"{what}: expected names of tables as str, got {type(name).__name__}")
+        check_rows(rows, what)
 
 
 def _write_table(database: sqlite3.Connection, name: str, rows: Tabular, on_progress: OnExported | None) -> int:

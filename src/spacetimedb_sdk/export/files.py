@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
-from ..tabular import Held
+from ..tabular import Held, Tabular
 
-__all__ = ["Exported", "OnExported", "beside", "parts_of"]
+__all__ = ["Exported", "OnExported", "beside", "check_rows", "parts_of"]
 
 _PART = 4_096
 
@@ -33,6 +33,29 @@ class Exported:
 
 
 OnExported: TypeAlias = "Callable[[Exported], object]"
+
+_NO_ROWS: Final = (
+    (str, "SQL is run before, with query() or sql()"),
+    (Mapping, "several tables are for write_sqlite()"),
+    (list, "it does not say what its rows are"),
+)
+"""What is likely to be given in place of rows, and why it is none."""
+
+
+def check_rows(rows: object, what: str) -> None:
+    """See that something has rows of a known type.
+
+    Args:
+        rows: What was given.
+        what: The function that it was given to, for the error.
+
+    Raises:
+        TypeError: It has not.
+    """
+    if isinstance(rows, Tabular):
+        return
+    why = next((f": {text}" for kind, text in _NO_ROWS if isinstance(rows, kind)), "")
+    raise TypeError(f"{what}: expected a table of a connection, or the rows of a query, got {type(rows).__name__}{why}")
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from ..tabular.exits import batches_for
 from ..tabular.plain import as_json, as_plain
 from ..tabular.shapes import column_names, product_of
 from .database import write_sqlite
-from .files import Exported, OnExported, beside, parts_of
+from .files import Exported, OnExported, beside, check_rows, parts_of
 
 __all__ = ["FORMATS", "export", "write_csv", "write_json_lines", "write_parquet"]
 
@@ -48,10 +48,12 @@ def write_parquet(
         How many rows were written.
 
     Raises:
+        TypeError: These are no rows of a known type, as those of a list.
         LocalProtocolError: pyarrow or numpy is not installed, or the rows are not kept.
         DecodeError: A row is none of this table.
         OSError: The file cannot be written.
     """
+    check_rows(rows, "write_parquet()")
     batches = batches_for("write_parquet()")
     held = rows.held(": write_parquet()")
     parquet: Any = import_module("pyarrow.parquet")
@@ -72,6 +74,7 @@ def write_json_lines(rows: Tabular, path: str | os.PathLike[str], *, on_progress
 
     Integers of up to 64 bits are numbers and exact for whoever reads them so; JavaScript does not.
     """
+    check_rows(rows, "write_json_lines()")
     held = rows.held(": write_json_lines()")
     product = product_of(held.row)
     return _write_text(held, path, on_progress, lambda row: as_json(product, row), "")
@@ -82,6 +85,7 @@ def write_csv(rows: Tabular, path: str | os.PathLike[str], *, on_progress: OnExp
 
     Texts and bytes are in quotes and absent values are empty, so the two can be told apart. Nested values are JSON.
     """
+    check_rows(rows, "write_csv()")
     held = rows.held(": write_csv()")
     product = product_of(held.row)
     names = ",".join(map(_quoted, column_names(product.fields)))
@@ -158,6 +162,7 @@ def export(rows: Tabular, path: str | os.PathLike[str], *, on_progress: OnExport
     Raises:
         LocalProtocolError: The name ends in none of `FORMATS`, or as for `write_parquet`.
     """
+    check_rows(rows, "export()")
     write = FORMATS.get(Path(path).suffix.lower())
     if write is None:
         raise LocalProtocolError(

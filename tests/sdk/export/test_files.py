@@ -21,6 +21,7 @@ from spacetimedb_sdk.export import (
     write_parquet,
     write_sqlite,
 )
+from spacetimedb_sdk.sql import select
 from spacetimedb_sdk.tabular import Held, Tabular
 from spacetimedb_sdk.testing import Module, PrimaryKey, u64
 
@@ -123,6 +124,45 @@ def test_the_name_says_the_format(end, tmp_path):
 def test_other_names(tmp_path):
     with pytest.raises(LocalProtocolError, match=r"expected a name that ends in \.parquet, .*, got 'thing\.xls'$"):
         export(ROWS, tmp_path / "thing.xls")
+
+
+WRITERS = {
+    "export": lambda rows, path: export(rows, path.with_suffix(".csv")),
+    "write_csv": write_csv,
+    "write_json_lines": write_json_lines,
+    "write_parquet": write_parquet,
+    "write_sqlite": lambda rows, path: write_sqlite({"thing": rows}, path),
+}
+NO_ROWS = [
+    (OBJECTS, "list: it does not say what its rows are"),
+    (OBJECTS[0], "Thing"),
+    ("SELECT * FROM thing", "str: SQL is run before, with query() or sql()"),
+    (select("thing"), "Query: SQL is run before, with query() or sql()"),
+    ({"thing": ROWS}, "dict: several tables are for write_sqlite()"),
+    (None, "NoneType"),
+    (3, "int"),
+]
+
+
+@pytest.mark.parametrize(("given", "got"), NO_ROWS, ids=[got for _, got in NO_ROWS])
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_no_table(name, given, got, tmp_path):
+    with pytest.raises(TypeError) as caught:
+        WRITERS[name](given, tmp_path / "thing.db")
+    assert str(caught.value) == f"{name}(): expected a table of a connection, or the rows of a query, got {got}"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "got"), [(ROWS, "Rows"), (OBJECTS, "list"), ("thing", "str"), ([("thing", ROWS)], "list")]
+)
+def test_sqlite_takes_tables_by_name(given, got, tmp_path):
+    expected = f'^write_sqlite\\(\\): expected tables by name, as {{"sale": conn.db.sale}}, got {got}$'
+    with pytest.raises(TypeError, match=expected):
+        write_sqlite(given, tmp_path / "thing.db")
+    with pytest.raises(TypeError, match="^write_sqlite\\(\\): expected names of tables as str, got int$"):
+        write_sqlite({1: ROWS}, tmp_path / "thing.db")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("end", ["parquet", "csv", "jsonl", "db"])
