@@ -100,6 +100,8 @@ def connect(  # noqa: PLR0913 - each option is one that users name
     Raises:
         ConnectError: `AuthenticationError`, `DatabaseNotFound`, `UnsupportedProtocol`, `ConnectionRefused`, or plainly
             `ConnectError` where no server answered, or not in time.
+        TypeError: An option is of another type.
+        LocalProtocolError: An option has a value that there is not, or a source of tokens would have to be awaited.
     """
     # The reason for these imports is at the top of this module.
     from .blocking_connection import open_connection  # noqa: PLC0415

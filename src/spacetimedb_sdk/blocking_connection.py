@@ -24,6 +24,7 @@ from spacetimedb_transports.blocking import BlockingDriver
 
 from .bindings.connection import OpenConnection
 from .bindings.engine import Engine
+from .bindings.pending import seconds
 from .bindings.records import TransactionRecord
 from .bindings.subscription import Subscription
 from .bindings.unread import DEFAULT_BUFFER, Overflow
@@ -233,7 +234,8 @@ class Connection(OpenConnection):
 
 
 def open_connection(settings: Settings, timeout: float | None) -> Connection:
-    """Open a connection: what `connect()` does."""
+    """Open a connection: what `connect()` does. Raises as that does."""
+    seconds(timeout)
     connection = Connection(settings.core(now=time.monotonic()), settings.keeper(), ssl=settings.ssl, timeout=timeout)
     connection.open()
     return connection

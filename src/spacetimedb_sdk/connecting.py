@@ -88,7 +88,8 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         ConnectError: When entered or awaited: `AuthenticationError`, `DatabaseNotFound`, `UnsupportedProtocol`,
             `ConnectionRefused`, or plainly `ConnectError` where no server answered.
         SchemaMismatch: When entered or awaited: the server's module is not the one that the bindings were made for.
-        TypeError: The bindings are no such package.
+        TypeError: An option is of another type.
+        LocalProtocolError: An option has a value that there is not.
     """
     # The reason for these imports is at the top of this module.
     from .async_connection import Connecting, open_connection  # noqa: PLC0415

@@ -343,10 +343,10 @@ def connect(  # noqa: PLR0913 - each option is one that users name
         record: A file to write everything to that passes, as for `spacetimedb_sdk.connect`.
 
     Raises:
-        ConnectError: The address, the database's name or the compression is none, or the recording cannot be written.
-            Everything else is raised by ticks.
-        LocalProtocolError: One of the protocols is none.
-        TypeError: The token is none, and no source of one.
+        ConnectError: The address or the database's name is none, or the recording cannot be written. Everything else is
+            raised by ticks.
+        TypeError: An option is of another type.
+        LocalProtocolError: An option has a value that there is not.
     """
     settings = Settings(
         uri=uri,

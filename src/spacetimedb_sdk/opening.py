@@ -22,7 +22,7 @@ from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.bsatn.values import ConnectionId
 from spacetimedb_proto.connection import Timeouts
 from spacetimedb_proto.durable import DurableConnection
-from spacetimedb_proto.errors import AuthenticationError, ConnectError
+from spacetimedb_proto.errors import AuthenticationError, LocalProtocolError
 from spacetimedb_proto.handshake import offered_protocols
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.options import Compression, Options
@@ -53,19 +53,38 @@ def _are_texts(_settings: object, option: attrs.Attribute[Any], value: Any) -> N
         raise TypeError(f"{option.name}: expected several texts, such as ('v3.bsatn', 'v2.bsatn'), got {shown(value)}")
 
 
+def _are_known(_settings: object, _option: object, value: Sequence[str]) -> None:
+    offered_protocols(value)
+
+
+def _is_installed(_settings: object, option: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and value not in (installed := available()):
+        raise LocalProtocolError(f"{option.name}: expected one of {', '.join(installed)}, got {value!r}")
+
+
+def _is_token(_settings: object, _option: object, value: Token | None) -> None:
+    source_of(value)
+
+
+def _are_bindings(_settings: object, _option: object, value: object) -> None:
+    if value is not None:
+        bindings_of(value)
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """The options of `connect()`, as its docstring explains them.
 
     Raises:
-        TypeError: One is of another type. Of what is left for later, `token` and `bindings`, others take care.
+        TypeError: One is of another type.
+        LocalProtocolError: One of the protocols is none, or there is no such compression, or it is not installed.
     """
 
     uri: str = attrs.field(validator=_is("a text", str))
     database: str = attrs.field(validator=_is("a text", str))
-    token: Token | None = attrs.field(repr=False)
-    protocols: Sequence[str] = attrs.field(validator=_are_texts)
-    compression: Compression | None = attrs.field(validator=_is("a text or None", str, NoneType))
+    token: Token | None = attrs.field(repr=False, validator=_is_token)
+    protocols: Sequence[str] = attrs.field(validator=[_are_texts, _are_known])
+    compression: Compression | None = attrs.field(validator=[_is("a text or None", str, NoneType), _is_installed])
     light: bool = attrs.field(validator=_is("a bool", bool))
     confirmed: bool | None = attrs.field(validator=_is("a bool or None", bool, NoneType))
     reconnect: Backoff | bool | None = attrs.field(validator=_is("a Backoff, a bool or None", Backoff, bool, NoneType))
@@ -75,7 +94,7 @@ class Settings:
     record: str | PathLike[str] | None = attrs.field(
         default=None, validator=_is("a path or None", str, PathLike, NoneType)
     )
-    bindings: Any = None
+    bindings: Any = attrs.field(default=None, validator=_are_bindings)
 
     def core(self, now: float) -> DurableConnection:
         """Make the session.
@@ -84,10 +103,7 @@ class Settings:
             now: The time, on the host's clock.
 
         Raises:
-            ConnectError: The address, the database's name or the compression is none, or the recording cannot be
-                written.
-            LocalProtocolError: One of the protocols is none.
-            TypeError: The bindings are none.
+            ConnectError: The address or the database's name is none, or the recording cannot be written.
         """
         bindings = None if self.bindings is None else bindings_of(self.bindings)
         endpoint = Endpoint.parse(self.uri)
@@ -112,25 +128,14 @@ class Settings:
         return core
 
     def keeper(self) -> TokenKeeper:
-        """Make what decides about tokens.
-
-        Raises:
-            TypeError: The token is none, and no source of one.
-        """
+        """Make what decides about tokens."""
         return TokenKeeper(source_of(self.token))
 
 
 def choose_compression(endpoint: Endpoint, wish: Compression | None) -> Compression:
-    """The compression to ask the server for: by default the best installed one, and none on loopback.
-
-    Raises:
-        ConnectError: What is wished for is unknown or not installed.
-    """
-    installed = available()
-    if wish is not None and wish not in installed:
-        raise ConnectError(f"compression: expected one of {', '.join(installed)}, got {wish!r}")
+    """The compression to ask the server for: by default the best installed one, and none on loopback."""
     if wish is None and not endpoint.is_loopback:
-        return "brotli" if "brotli" in installed else "gzip"
+        return "brotli" if "brotli" in available() else "gzip"
     return wish or "none"
 
 
