@@ -31,7 +31,8 @@ class JsonLinesFeed(ChangeFeed):
         sync: Whether to wait until each line is on the disk, so that it outlives the machine and not only the process.
 
     Raises:
-        DecodeError: A whole line is none of a feed's.
+        DecodeError: A whole line is none of a feed's, or the last one cannot be the beginning of one. Then the file
+            stays as it is.
         OSError: The file cannot be read or written.
     """
 
@@ -60,6 +61,9 @@ class JsonLinesFeed(ChangeFeed):
             for line in lines:
                 self._take(line, name)
                 end += len(line) + 1
+        begin = f'{{"position":{self._position + 1},'.encode()
+        if rest[: len(begin)] != begin[: len(rest)]:
+            raise DecodeError(f"{name}: expected to end with a line or the beginning of one, got {rest[:40]!r}")
         return end
 
     def _take(self, line: bytes, name: str) -> None:

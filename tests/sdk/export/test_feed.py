@@ -243,3 +243,12 @@ def test_a_file_that_is_no_feed(line, tmp_path):
     with pytest.raises(DecodeError, match=r"^feed\.jsonl: "):
         JsonLinesFeed(path)
     assert path.read_text() == f"{line}\n"
+
+
+@pytest.mark.parametrize("text", ['{"name": "mine"}', "[1,2]", '{"position":7,"event":"transaction"'])
+def test_a_file_whose_only_line_has_no_end_is_left_alone(text, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(DecodeError, match="mine.json: expected to end with a line or the beginning of one"):
+        JsonLinesFeed(path)
+    assert path.read_text() == text
