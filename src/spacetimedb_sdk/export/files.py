@@ -54,8 +54,9 @@ def check_rows(rows: object, what: str) -> None:
     """
     if isinstance(rows, Tabular):
         return
-    why = next((f": {text}" for kind, text in _NO_ROWS if isinstance(rows, kind)), "")
-    raise TypeError(f"{what}: expected a table of a connection, or the rows of a query, got {type(rows).__name__}{why}")
+    kind = type(rows)
+    why = next((f": {text}" for other, text in _NO_ROWS if issubclass(kind, other)), "")
+    raise TypeError(f"{what}: expected a table of a connection, or the rows of a query, got {kind.__name__}{why}")
 
 
 @contextmanager
