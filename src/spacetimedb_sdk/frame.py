@@ -144,7 +144,7 @@ class Connection(BaseConnection):
 
         Returns:
             What it returns, to come. What it raises of the SDK's errors is raised there; any other exception is logged
-            and handed to `on_error` as well.
+            and handed to `on_error` as well. `cancel()` closes it where it waits, and its outcome is `CallCancelled`.
 
         Raises:
             TypeError: It is no coroutine.

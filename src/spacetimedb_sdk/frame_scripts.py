@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Generic, Self, TypeGuard, TypeVar
 
 from spacetimedb_proto.bsatn.checks import shown
-from spacetimedb_proto.errors import LocalProtocolError, SpacetimeDBError
+from spacetimedb_proto.errors import CallCancelled, LocalProtocolError, SpacetimeDBError
 from spacetimedb_transports.owner import check_process
 
 from .bindings.engine import Engine
@@ -147,7 +147,7 @@ class _Turn:
 
 
 class Script(Generic[T]):
-    """Runs a coroutine as far as it gets, whenever what it waits for is ready.
+    """Runs a coroutine as far as it gets, whenever what it waits for is ready, until it ends or is cancelled.
 
     Args:
         coroutine: What to run. It may await outcomes and streams of its connection, and nothing else.
@@ -170,15 +170,38 @@ class Script(Generic[T]):
         self._later = later
         self._report = report
         self._running = running
+        self._is_stepping = False
+        self._is_cancelled = False
         running.add(self)
+        outcome.on_cancel(self._cancel)
 
     def step(self) -> None:
-        """Go on. To be called when what is waited for is ready."""
+        """Go on. To be called when what is waited for is ready; too late is harmless."""
+        if self not in self._running:
+            return
+        self._is_stepping = True
         awaited = self._go_on()
+        self._is_stepping = False
         if awaited is None:
             self._running.discard(self)
+        elif self._is_cancelled:
+            self._leave()
         else:
             awaited.call_when_ready(lambda: self._later(self.step))
+
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        if not self._is_stepping:  # else it has cancelled itself, and is left when it waits next
+            self._leave()
+
+    def _leave(self) -> None:
+        """Run it no further. It is closed where it waits, so that it cleans up."""
+        self._running.discard(self)
+        try:
+            self._coroutine.close()
+        except Exception as error:
+            self._report(error, self._outcome.what)
+        self._outcome.fail(CallCancelled(f"{self._outcome.what}: cancelled"))
 
     def _go_on(self) -> FramePending[Any] | FrameStream[Any] | None:
         """Run up to the next wait, and return what is waited for; None at the end."""

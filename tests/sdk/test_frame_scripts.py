@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from spacetimedb_sdk import ConnectionLost, LocalProtocolError, ReducerError, SpacetimeDBError
+from spacetimedb_sdk import CallCancelled, ConnectionLost, LocalProtocolError, ReducerError, SpacetimeDBError
 from spacetimedb_sdk.frame import connect
 from spacetimedb_sdk.testing import serve
 from tests.behaviour_module import behaviour
@@ -61,6 +61,64 @@ def test_streams_are_read_as_they_grow(conn):
     gc.collect()  # nobody but the script itself holds its stream
     outcome(conn, conn.start(write()))
     assert outcome(conn, watching) == ["a", "b", "c"]
+
+
+def test_a_script_that_is_cancelled_is_left_where_it_waits(conn):
+    log = []
+
+    async def script():
+        changes = conn.db.pair.changes()
+        try:
+            while True:
+                log.append((await anext(changes)).row.id)
+        finally:
+            log.append("cleaned up")
+
+    running = conn.start(script())
+    outcome(conn, conn.subscribe(ALL).pending)
+    outcome(conn, conn.reducers.add_pair(1, "one", 0, 10))
+    running.cancel()
+    assert log == [1, "cleaned up"]
+    with pytest.raises(CallCancelled, match=r"script .*script: cancelled"):
+        running.result()
+    running.cancel()
+    outcome(conn, conn.reducers.add_pair(2, "two", 0, 10))
+    assert log == [1, "cleaned up"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_script_that_cancels_itself_goes_on_until_it_waits(conn, waits):
+    log = []
+
+    async def script():
+        await conn.query(ALL)
+        running.cancel()
+        log.append("goes on")
+        if waits:
+            await conn.query(ALL)
+            log.append("never")
+        return "done"
+
+    running = conn.start(script())
+    until(conn, running.done)
+    assert log == ["goes on"]
+    assert isinstance(running.exception(), CallCancelled) is waits
+
+
+def test_a_script_that_fails_while_it_is_cancelled(conn):
+    errors = []
+    conn.on_error(lambda error, where: errors.append(error))
+
+    async def script():
+        try:
+            await conn.query(ALL)
+        finally:
+            raise ZeroDivisionError
+
+    running = conn.start(script())
+    running.cancel()
+    assert isinstance(running.exception(), CallCancelled)
+    assert [type(error) for error in errors] == [ZeroDivisionError]
 
 
 def test_an_error_of_the_sdk_is_the_outcome(conn):
