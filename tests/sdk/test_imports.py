@@ -10,6 +10,7 @@ import pytest
 import spacetimedb_proto
 import spacetimedb_sdk
 
+STDLIB = {*sys.stdlib_module_names, "_missing_stdlib_info"}  # the last is of 3.15, and not in its own list
 OURS = {"spacetimedb_proto", "spacetimedb_transports", "spacetimedb_sdk"}
 
 
@@ -23,7 +24,7 @@ def brought(code: str) -> set[str]:
 
 def third_party(modules: set[str]) -> set[str]:
     tops = {name.partition(".")[0] for name in modules}
-    return tops - OURS - set(sys.stdlib_module_names)
+    return tops - OURS - STDLIB
 
 
 def ours(modules: set[str]) -> set[str]:
