@@ -121,6 +121,23 @@ def test_a_script_that_fails_while_it_is_cancelled(conn):
     assert [type(error) for error in errors] == [ZeroDivisionError]
 
 
+def test_a_subscription_that_somebody_has_got_is_not_taken_back_with_another_wait(conn):
+    sub = conn.subscribe(ALL)
+
+    async def one():
+        got = await sub
+        second.cancel()  # in the tick in which it would go on, too
+        return got
+
+    async def two():
+        await sub
+
+    first, second = conn.start(one()), conn.start(two())
+    assert outcome(conn, first) is sub
+    assert isinstance(second.exception(), CallCancelled)
+    assert sub.state == "live"
+
+
 def test_an_error_of_the_sdk_is_the_outcome(conn):
     async def script():
         await conn.reducers.set_name("")

@@ -42,6 +42,7 @@ class Subscription:
         self._applied: Pending[Subscription] = engine.pending(f"subscribe {'; '.join(self.queries)[:200]}")
         self._ended: Pending[None] | None = None
         self._waiting = 0
+        self._is_somebodys = False  # whether anybody has waited for it and got it
         self._successor: Subscription | None = None
         self._replacing: list[Pending[Subscription]] = []
 
@@ -217,12 +218,15 @@ class Subscription:
         was_applied = self._applied.done()
         self._waiting += 1
         try:
-            return (yield from self._applied.__await__())  # type: ignore[attr-defined, no-any-return]
+            yield from self._applied.__await__()  # type: ignore[attr-defined]
         except BaseException:
             # Whoever waited was cancelled, and with it the wish for the rows: also when they came in the same moment.
-            if not was_applied and self._waiting == 1:
+            if not (was_applied or self._is_somebodys) and self._waiting == 1:
                 self.unsubscribe()
             raise
+        else:
+            self._is_somebodys = True
+            return self
         finally:
             self._waiting -= 1
 
