@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from spacetimedb_proto.errors import AuthenticationError
+from spacetimedb_proto.errors import AuthenticationError, SpacetimeDBError
 from spacetimedb_proto.jwt import has_expired, read_claims
 
 from .tokens import TokenSource, blaming, fetch_async, fetch_now, usable
 
-__all__ = ["TokenKeeper"]
+__all__ = ["TokenKeeper", "refusal"]
 
 _ISSUED: Final = "the token that the server issued"
 
@@ -42,6 +42,11 @@ class TokenKeeper:
     def is_user_given(self) -> bool:
         """Whether the source has given a token, so that no anonymous identity may take its place."""
         return self._is_user_given
+
+    @property
+    def origin(self) -> str:
+        """Where the token is from that was given last, in words."""
+        return self._source.description if self._is_user_given else _ISSUED
 
     def token_now(self, now: float) -> str | None:
         """The token for this attempt, or None for a new anonymous identity.
@@ -104,12 +109,16 @@ class TokenKeeper:
         self._is_user_given = fetched is not None
         token = fetched or self._issued
         if token is not None and has_expired(token, now):
-            origin = _ISSUED if fetched is None else self._source.description
-            raise AuthenticationError(f"{origin}: {_age(token, now)}")
+            raise AuthenticationError(f"{self.origin}: {_age(token, now)}")
         return token
 
     def __repr__(self) -> str:
         return f"<TokenKeeper of {self._source!r}>"
+
+
+def refusal(error: SpacetimeDBError, origin: str) -> AuthenticationError:
+    """The error that a token was refused (401), with where it is from: there may be several that could have been it."""
+    return AuthenticationError(f"{origin}: {error}", status=401, body=getattr(error, "body", ""))
 
 
 def _age(token: str, now: float) -> str:

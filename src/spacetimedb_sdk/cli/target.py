@@ -149,14 +149,14 @@ class Target:
             ConnectError: As `spacetimedb_sdk.blocking.connect`. Of a refused token it says where that is from.
         """
         from ..blocking import connect
+        from ..token_keeper import refusal
 
         try:
             connection: Connection = connect(self.uri, self.name, token=self.token, timeout=self.timeout, **options)
         except AuthenticationError as error:
             if error.status != 401 or self.token is None:
                 raise
-            text = f"{self.token.description}: {error}"
-            raise AuthenticationError(text, status=error.status, body=error.body) from error
+            raise refusal(error, self.token.description) from error
         return connection
 
 

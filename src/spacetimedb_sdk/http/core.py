@@ -17,7 +17,6 @@ import attrs
 from spacetimedb_proto.backoff import Backoff
 from spacetimedb_proto.bsatn.types import Product
 from spacetimedb_proto.errors import (
-    AuthenticationError,
     CallTimeout,
     ConnectError,
     LocalProtocolError,
@@ -32,8 +31,7 @@ from spacetimedb_proto.jwt import needs_refresh
 from spacetimedb_proto.schema import Function, Schema
 from spacetimedb_transports.http_links import Unanswered
 
-from ..token_keeper import TokenKeeper
-from ..tokens import TokenSource
+from ..token_keeper import TokenKeeper, refusal
 from .rows import SqlResult
 
 __all__ = ["Alone", "AskToken", "Core", "Effect", "Exchange", "Flow", "Open", "Pause", "Reply"]
@@ -95,7 +93,7 @@ class Core:
 
     Args:
         api: Makes the operations.
-        source: Where tokens come from.
+        keeper: Decides about tokens.
         retry: When to try again what cannot have been executed; None for never.
         clock: Seconds since 1970.
         chance: A random number from 0 to 1.
@@ -104,15 +102,14 @@ class Core:
     def __init__(
         self,
         api: Api,
-        source: TokenSource,
+        keeper: TokenKeeper,
         retry: Backoff | None = None,
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.api = api
-        self.keeper = TokenKeeper(source)
-        self._source = source
+        self.keeper = keeper
         self._retry = retry
         self._clock = clock
         self._chance = chance
@@ -220,15 +217,10 @@ class Core:
             token = yield from self._credentials(needed=operation.acts)
             outcome = yield from self._sent(operation, token, effect)
         if _status(outcome) == 401 and token is not None:
-            raise self._refusal(operation.fail(outcome, token))
+            raise refusal(operation.fail(outcome, token), self.keeper.origin)
         if token is not None:
             self.keeper.issued(token)
         return outcome, token
-
-    def _refusal(self, error: SpacetimeDBError) -> AuthenticationError:
-        """The error that the token was refused, with where it is from: there may be several that could have been it."""
-        origin = self._source.description if self.keeper.is_user_given else "the token that the server issued"
-        return AuthenticationError(f"{origin}: {error}", status=401, body=getattr(error, "body", ""))
 
     def _credentials(self, *, needed: bool) -> Flow[str | None]:
         """The token to send. Where there is none and one is needed, a new identity is made, once for the client."""

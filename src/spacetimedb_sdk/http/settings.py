@@ -15,6 +15,7 @@ from spacetimedb_proto.http_proxy import Proxy, Route, proxy_for
 from spacetimedb_proto.limits import Limits
 from spacetimedb_proto.uri import Endpoint
 
+from ..token_keeper import TokenKeeper
 from ..tokens import Token, source_of
 from .core import Core
 
@@ -46,7 +47,7 @@ class Settings:
         if self.connections < 1:
             raise LocalProtocolError(f"connections: expected at least 1, got {self.connections}")
         api = Api(Endpoint.parse(self.uri), self.database, self.limits)
-        return Core(api, source_of(self.token), self.retry)
+        return Core(api, TokenKeeper(source_of(self.token)), self.retry)
 
     def route(self, endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> Route:
         """The way to the server.

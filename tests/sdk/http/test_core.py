@@ -17,6 +17,7 @@ from spacetimedb_sdk import (
     OutcomeUnknown,
 )
 from spacetimedb_sdk.http.core import Alone, AskToken, Core, Exchange, Pause
+from spacetimedb_sdk.token_keeper import TokenKeeper
 from spacetimedb_sdk.tokens import source_of
 from spacetimedb_transports.http_links import Unanswered
 from tests.schemas import SCHEMAS
@@ -28,7 +29,7 @@ LOST = Unanswered("the server ended the connection", was_sent=True)
 
 def core(retry=None, token="t", clock=lambda: 0.0):
     api = Api(Endpoint.parse("http://h"), "db")
-    return Core(api, source_of(token), retry, clock=clock, chance=lambda: 0.5)
+    return Core(api, TokenKeeper(source_of(token)), retry, clock=clock, chance=lambda: 0.5)
 
 
 class Told:
