@@ -29,10 +29,10 @@ from spacetimedb_proto.options import Compression, Options
 from spacetimedb_proto.uri import Endpoint
 from spacetimedb_proto.wire.compression import available
 
-from .bindings.generated import bindings_of
+from .bindings.generated import Bindings, bindings_of
 from .recording import Recorder
 from .token_keeper import TokenKeeper
-from .tokens import Token, source_of
+from .tokens import TokenSource, source_of
 
 __all__ = ["Settings", "choose_compression", "next_token_async", "next_token_now"]
 
@@ -62,15 +62,6 @@ def _is_installed(_settings: object, option: attrs.Attribute[Any], value: str | 
         raise LocalProtocolError(f"{option.name}: expected one of {', '.join(installed)}, got {value!r}")
 
 
-def _is_token(_settings: object, _option: object, value: Token | None) -> None:
-    source_of(value)
-
-
-def _are_bindings(_settings: object, _option: object, value: object) -> None:
-    if value is not None:
-        bindings_of(value)
-
-
 @attrs.frozen(kw_only=True)
 class Settings:
     """The options of `connect()`, as its docstring explains them.
@@ -82,7 +73,7 @@ class Settings:
 
     uri: str = attrs.field(validator=_is("a text", str))
     database: str = attrs.field(validator=_is("a text", str))
-    token: Token | None = attrs.field(repr=False, validator=_is_token)
+    token: TokenSource = attrs.field(repr=False, converter=source_of)
     protocols: Sequence[str] = attrs.field(validator=[_are_texts, _are_known])
     compression: Compression | None = attrs.field(validator=[_is("a text or None", str, NoneType), _is_installed])
     light: bool = attrs.field(validator=_is("a bool", bool))
@@ -94,7 +85,9 @@ class Settings:
     record: str | PathLike[str] | None = attrs.field(
         default=None, validator=_is("a path or None", str, PathLike, NoneType)
     )
-    bindings: Any = attrs.field(default=None, validator=_are_bindings)
+    bindings: Bindings[Any, Any, Any] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(bindings_of)
+    )
 
     def core(self, now: float) -> DurableConnection:
         """Make the session.
@@ -105,7 +98,7 @@ class Settings:
         Raises:
             ConnectError: The address or the database's name is none, or the recording cannot be written.
         """
-        bindings = None if self.bindings is None else bindings_of(self.bindings)
+        bindings = self.bindings
         endpoint = Endpoint.parse(self.uri)
         backoff = Backoff() if self.reconnect is True else self.reconnect or None
         recorder = None if self.record is None else Recorder(self.record, self.database)
@@ -129,7 +122,7 @@ class Settings:
 
     def keeper(self) -> TokenKeeper:
         """Make what decides about tokens."""
-        return TokenKeeper(source_of(self.token))
+        return TokenKeeper(self.token)
 
 
 def choose_compression(endpoint: Endpoint, wish: Compression | None) -> Compression:
