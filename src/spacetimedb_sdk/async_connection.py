@@ -23,7 +23,6 @@ from spacetimedb_proto.errors import LocalProtocolError
 from spacetimedb_proto.events import Event, StateChanged
 from spacetimedb_transports.anyio import Background, dial, spawn
 from spacetimedb_transports.anyio_session import SessionDriver
-from spacetimedb_transports.owner import check_process
 
 from .bindings.connection import OpenConnection
 from .bindings.engine import Engine
@@ -34,6 +33,7 @@ from .bindings.subscription import Subscription
 from .bindings.tables import TableHandle
 from .bindings.unread import DEFAULT_BUFFER, Overflow, Unread
 from .opening import Settings, next_token_async
+from .owner import check_process
 from .tabular import Rows
 from .token_keeper import TokenKeeper
 

@@ -91,12 +91,12 @@ class Connection(OpenConnection):
         if self._driver.is_callback_thread:
             return subscription
         applied = cast("BlockingPending[Subscription]", subscription.pending)
-        seconds = self._waiting.seconds(timeout)
+        patience = self._waiting.seconds(timeout)
         try:
-            return applied.outcome(seconds)
+            return applied.outcome(patience)
         except WaitTimeout:
             self._take_back(subscription)
-            raise SubscriptionError(f"{applied.what}: not told within {seconds:g} s, so it is taken back") from None
+            raise SubscriptionError(f"{applied.what}: not told within {patience:g} s, so it is taken back") from None
         except SpacetimeDBError:
             raise
         except BaseException:

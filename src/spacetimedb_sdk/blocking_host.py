@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast
 
 from spacetimedb_proto.cache import CachePolicy
 from spacetimedb_proto.errors import CallTimeout, LocalProtocolError, SpacetimeDBError, WaitTimeout
 from spacetimedb_transports.blocking import BlockingDriver, Signal
-from spacetimedb_transports.owner import check_process
 
 from .bindings.engine import Engine
 from .bindings.hooks import Hooks
@@ -28,10 +27,12 @@ from .bindings.streams import Stream
 from .bindings.subscription import Subscription
 from .bindings.tables import TableHandle
 from .bindings.unread import Unread
+from .owner import check_process
 from .tabular import Held
 
 __all__ = ["BlockingHost", "BlockingPending", "BlockingStream", "LockedEngine", "LockedTable"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,6 +66,11 @@ class BlockingHost:
             LocalProtocolError: This is such a child.
         """
         check_process(self._process)
+
+    def locked(self, act: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something that must be one with whatever else is done. A caller who may not is refused before the lock."""
+        self.check_caller()
+        return self.driver.locked(act, *args, **kwargs)
 
     def wake(self) -> None:
         """Something may be waiting to be sent."""
@@ -172,8 +178,7 @@ class BlockingPending(Pending[T]):
 
     def cancel(self) -> None:
         """Give the call up: its outcome is then `CallCancelled`, which says whether it was sent."""
-        self._host.check_caller()
-        self._host.driver.locked(super().cancel)
+        self._host.locked(super().cancel)
 
     def _finish(self) -> bool:
         with self._guard:
@@ -319,8 +324,7 @@ class LockedEngine(Engine):
 
     def atomically(self, act: Callable[[], T]) -> T:
         """Do something that must be one with whatever else is done so."""
-        self.host.check_caller()
-        return self.host.driver.locked(act)
+        return self.host.locked(act)
 
     def each_atomically(self, items: Iterator[T]) -> Iterator[T]:
         """Take things of which taking each must be one with whatever else is done, but not what is done with it."""
@@ -334,10 +338,8 @@ class LockedEngine(Engine):
         self, queries: Iterable[str], *, cache: CachePolicy = "full", timeout: float | None = None
     ) -> Subscription:
         """Ask for a query set."""
-        self.host.check_caller()  # before the lock is waited for
-        return self.host.driver.locked(super().subscribe, queries, cache=cache, timeout=timeout)
+        return self.host.locked(super().subscribe, queries, cache=cache, timeout=timeout)
 
     def call(self, what: str, request: Callable[[], int]) -> Pending[Any]:
         """Send a request and return its outcome to come."""
-        self.host.check_caller()  # before the lock is waited for
-        return self.host.driver.locked(super().call, what, request)
+        return self.host.locked(super().call, what, request)

@@ -13,13 +13,13 @@ from typing import Any, Generic, Self, TypeGuard, TypeVar
 
 from spacetimedb_proto.bsatn.checks import shown
 from spacetimedb_proto.errors import CallCancelled, LocalProtocolError, SpacetimeDBError
-from spacetimedb_transports.owner import check_process
 
 from .bindings.engine import Engine
 from .bindings.pending import Pending
 from .bindings.streams import Stream
 from .bindings.tables import TableHandle
 from .bindings.unread import Unread
+from .owner import check_process
 
 __all__ = ["FrameHost", "FramePending", "FrameStream", "Script", "check_coroutine"]
 
