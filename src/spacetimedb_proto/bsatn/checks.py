@@ -255,15 +255,17 @@ def as_variant(value: Any, title: str, classes: Mapping[type[Any], int], units: 
     for cls, tag in classes.items():
         if isinstance(value, cls) and not isinstance(value, bool):
             return value, tag
-    kind = _class_of(value)
+    names = _names_of(_class_of(value))
     for cls, tag in classes.items():
-        if attrs.has(kind) and attrs.has(cls) and _names_of(kind) == _names_of(cls):
+        if names is not None and names == _names_of(cls):
             return value, tag
     raise EncodeError(title, shown(value))
 
 
-def _names_of(cls: type[Any]) -> tuple[str, ...]:
-    """What a variant's class is called, with the sum that it is in, and its attributes."""
+def _names_of(cls: type[Any]) -> tuple[str, ...] | None:
+    """What a variant's class is called, with the sum that it is in, and its attributes; None of one without such."""
+    if not attrs.has(cls):
+        return None
     return *cls.__qualname__.split(".")[-2:], *(field.name for field in attrs.fields(cls))
 
 

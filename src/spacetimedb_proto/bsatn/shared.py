@@ -9,32 +9,35 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from .classes import make_enum, make_product, make_sum
 
 __all__ = ["shared_enum", "shared_product", "shared_sum"]
 
+T = TypeVar("T")
+
 _made: Final[WeakValueDictionary[tuple[object, ...], type[Any]]] = WeakValueDictionary()
 
 
 def shared_product(name: str, fields: Sequence[str]) -> type[Any]:
     """As `make_product`."""
-    return _shared((make_product, name, *fields), lambda: make_product(name, fields))
+    return _shared(make_product, name, fields)
 
 
 def shared_sum(name: str, variants: Sequence[tuple[str, bool]]) -> type[Any]:
     """As `make_sum`."""
-    return _shared((make_sum, name, *variants), lambda: make_sum(name, variants))
+    return _shared(make_sum, name, variants)
 
 
 def shared_enum(name: str, members: Sequence[str]) -> type[enum.Enum]:
     """As `make_enum`."""
-    return _shared((make_enum, name, *members), lambda: make_enum(name, members))
+    return _shared(make_enum, name, members)
 
 
-def _shared(key: tuple[object, ...], make: Callable[[], type[Any]]) -> type[Any]:
+def _shared(make: Callable[[str, Sequence[T]], type[Any]], name: str, parts: Sequence[T]) -> type[Any]:
     # Of two threads that make the same at the same moment each may get its own: then they are not equal, and no more.
+    key = (make, name, *parts)
     found = _made.get(key)
-    return _made.setdefault(key, make()) if found is None else found
+    return _made.setdefault(key, make(name, parts)) if found is None else found

@@ -19,7 +19,7 @@ from .planning import Delta
 
 __all__ = ["Shortener"]
 
-Owner = TypeVar("Owner", int, int | None)
+Holder = TypeVar("Holder", int, int | None)
 
 
 class Shortener:
@@ -37,18 +37,18 @@ class Shortener:
     def delta(self, delta: Delta) -> Steps[None]:
         """Cut all rows of a message. Raises as `rows`."""
         delta.is_distinct = False
-        delta.inserts = yield from self._owned(delta.inserts)
-        delta.deletes = yield from self._owned(delta.deletes)
+        delta.inserts = yield from self._held(delta.inserts)
+        delta.deletes = yield from self._held(delta.deletes)
         for number, rows in enumerate(delta.events):
             delta.events[number] = yield from self.rows(rows)
         if delta.lean is not None:
-            delta.lean.inserts = yield from self._owned(delta.lean.inserts)
-            delta.lean.deletes = yield from self._owned(delta.lean.deletes)
+            delta.lean.inserts = yield from self._held(delta.lean.inserts)
+            delta.lean.deletes = yield from self._held(delta.lean.deletes)
 
-    def _owned(self, lists: Sequence[tuple[Owner, RowList]]) -> Steps[list[tuple[Owner, RowList]]]:
-        found: list[tuple[Owner, RowList]] = []
-        for owner, rows in lists:
-            found.append((owner, (yield from self.rows(rows))))
+    def _held(self, lists: Sequence[tuple[Holder, RowList]]) -> Steps[list[tuple[Holder, RowList]]]:
+        found: list[tuple[Holder, RowList]] = []
+        for holder, rows in lists:
+            found.append((holder, (yield from self.rows(rows))))
         return found
 
     def rows(self, rows: RowList) -> Steps[RowList]:
